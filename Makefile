@@ -1,0 +1,49 @@
+# make demo: from a clean machine to a verdict.   make test: every test that this machine can run.
+# make venv, make lint, make bench: their parts.   make clean: forgets the virtual environment.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: venv demo test lint bench clean packages
+
+VENV := .venv
+BIN := $(VENV)/bin
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export LC_ALL := C.UTF-8
+
+venv: $(VENV)/.made
+
+$(VENV)/.made: pyproject.toml constraints.txt | packages
+	@echo "venv      installing Python packages into $(VENV), about 30 s"
+	@rm -rf $(VENV) && python3 -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Debian packages that the Makefile itself needs; the lab names and installs its own.
+packages:
+	@for p in python3 ssh; do command -v $$p >/dev/null || missing=1; done; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || missing=1; \
+	if [ -n "$${missing:-}" ]; then \
+	  if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo "make: install python3, python3-venv and openssh-client first (or run this as root on Debian)" >&2; exit 3; fi; \
+	  echo "packages  installing python3-venv and openssh-client"; \
+	  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	    python3 python3-venv openssh-client >/dev/null 2>&1; \
+	fi
+
+demo: venv
+	@$(BIN)/callmaybe demo
+
+lint: venv
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint -q
+
+test: lint
+	@$(BIN)/pytest
+
+bench: venv
+	@for b in bench/bench_*.py; do $(BIN)/python $$b; done
+
+clean:
+	@rm -rf $(VENV)
