@@ -1,0 +1,174 @@
+"""Grudges, by the properties that make them partitions, and by the examples of the series."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jepsen_modules.module_utils.jepsen_grudge import (
+    GrudgeError,
+    check_grudge,
+    complete_grudge,
+    make_grudge,
+)
+
+pytestmark = pytest.mark.unit
+
+FIVE = ["n1", "n2", "n3", "n4", "n5"]
+SERIES = {
+    "n1": ["n3", "n4", "n5"],
+    "n2": ["n3", "n4", "n5"],
+    "n3": ["n1", "n2"],
+    "n4": ["n1", "n2"],
+    "n5": ["n1", "n2"],
+}
+node_lists = st.integers(2, 9).map(lambda count: [f"n{i}" for i in range(1, count + 1)])
+seeds = st.integers(-(2**63), 2**63)
+SYMMETRIC = ["halves", "random-halves", "isolate"]
+
+
+def hears(grudge, listener, speaker):
+    return speaker not in grudge.get(listener, [])
+
+
+def component(grudge, nodes, start):
+    reached = {start}
+    while True:
+        more = {b for a in reached for b in nodes if hears(grudge, b, a) and hears(grudge, a, b)} - reached
+        if not more:
+            return frozenset(reached)
+        reached |= more
+
+
+@given(nodes=node_lists, topology=st.sampled_from(SYMMETRIC), seed=seeds)
+def test_symmetric_topologies_make_exactly_two_groups(nodes, topology, seed):
+    grudge, title = make_grudge(topology, nodes, {}, seed)
+    check_grudge(grudge, nodes)
+    groups = {component(grudge, nodes, node) for node in nodes}
+    assert len(groups) == 2
+    assert sum(len(group) for group in groups) == len(nodes)
+    assert all(hears(grudge, a, b) == hears(grudge, b, a) for a in nodes for b in nodes)
+    assert {frozenset(side.split()) for side in title.split(" | ")} == groups
+
+
+@given(nodes=node_lists, seed=seeds)
+def test_halves_differ_by_at_most_one(nodes, seed):
+    for topology in ("halves", "random-halves"):
+        _, title = make_grudge(topology, nodes, {}, seed)
+        assert [len(side.split()) for side in title.split(" | ")] == [len(nodes) // 2, len(nodes) - len(nodes) // 2]
+
+
+@given(nodes=node_lists, seed=seeds, data=st.data())
+def test_drawn_topologies_do_not_depend_on_the_order_of_nodes(nodes, seed, data):
+    shuffled = data.draw(st.permutations(nodes))
+    for topology in ("random-halves", "isolate"):
+        one, _ = make_grudge(topology, nodes, {}, seed)
+        other, _ = make_grudge(topology, shuffled, {}, seed)
+        assert {node: set(peers) for node, peers in one.items()} == {node: set(peers) for node, peers in other.items()}
+
+
+@given(nodes=node_lists, data=st.data())
+def test_groups_hear_themselves_and_the_uncut_only(nodes, data):
+    colours = data.draw(st.lists(st.integers(0, 3), min_size=len(nodes), max_size=len(nodes)))
+    groups = [[n for n, c in zip(nodes, colours, strict=True) if c == colour] for colour in (1, 2, 3)]
+    groups = [group for group in groups if group]
+    grudge = complete_grudge(groups, nodes)
+    for a, colour_a in zip(nodes, colours, strict=True):
+        for b, colour_b in zip(nodes, colours, strict=True):
+            assert hears(grudge, a, b) == (colour_a == colour_b or 0 in (colour_a, colour_b))
+    if len(groups) > 1:
+        assert make_grudge("groups", nodes, {"groups": groups})[0] == grudge
+
+
+@given(nodes=node_lists, data=st.data())
+def test_one_way_cuts_one_direction_only(nodes, data):
+    receivers = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=len(nodes) - 1, unique=True))
+    senders = [node for node in nodes if node not in receivers]
+    grudge, _ = make_grudge("one-way", nodes, {"from": senders, "to": receivers})
+    check_grudge(grudge, nodes)
+    assert all(hears(grudge, a, b) == (not (a in receivers and b in senders)) for a in nodes for b in nodes)
+
+
+def test_halves_are_those_of_the_series():
+    assert make_grudge("halves", FIVE) == (SERIES, "n1 n2 | n3 n4 n5")
+
+
+def test_groups_as_text():
+    assert make_grudge("groups", FIVE, {"groups": "n1 n2 | n3,n4, n5"}) == (SERIES, "n1 n2 | n3 n4 n5")
+
+
+def test_a_node_in_no_group_hears_everybody_and_the_title_says_so():
+    assert make_grudge("groups", ["a", "b", "c"], {"groups": "a|b"}) == ({"a": ["b"], "b": ["a"]}, "a | b (uncut: c)")
+
+
+def test_isolate_takes_the_node_it_is_told():
+    grudge, title = make_grudge("isolate", FIVE, {"node": "n4"}, seed=99)
+    assert title == "n4 | n1 n2 n3 n5"
+    assert grudge["n4"] == ["n1", "n2", "n3", "n5"]
+
+
+def test_one_way_title():
+    assert make_grudge("one-way", FIVE, {"from": "n1", "to": "n3 n4"}) == (
+        {"n3": ["n1"], "n4": ["n1"]},
+        "n1 -/-> n3 n4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "halves", "alone"),
+    [
+        (0, "n2 n3 | n1 n4 n5", "n3"),
+        (7, "n1 n5 | n2 n3 n4", "n5"),
+        (2013, "n3 n5 | n1 n2 n4", "n5"),
+    ],
+)
+def test_draws_are_the_same_on_every_python(seed, halves, alone):
+    assert make_grudge("random-halves", FIVE, {}, seed)[1] == halves
+    assert make_grudge("isolate", FIVE, {}, seed)[1].split(" | ")[0] == alone
+
+
+@pytest.mark.parametrize(
+    ("topology", "nodes", "options", "sentence"),
+    [
+        ("halfs", FIVE, {}, "unknown topology 'halfs'; known are groups, halves, isolate, one-way, random-halves"),
+        ("halves", ["n1"], {}, "a partition needs at least two nodes, and was given n1"),
+        ("halves", [], {}, "a partition needs at least two nodes, and was given none"),
+        ("halves", ["n1", "n1"], {}, "a node stands twice in n1 n1"),
+        ("halves", FIVE, {"node": "n1"}, "topology halves has no option 'node'; it takes none"),
+        ("isolate", FIVE, {"node": "n9"}, "isolate names the node 'n9', which is not among n1 n2 n3 n4 n5"),
+        ("groups", FIVE, {}, 'groups needs at least two groups of nodes, as in "n1 n2 | n3 n4 n5"'),
+        ("groups", FIVE, {"groups": "n1 n2 |"}, 'groups needs at least two groups of nodes, as in "n1 n2 | n3 n4 n5"'),
+        ("groups", FIVE, {"groups": "n1 | n2 n1"}, "groups names the node 'n1' twice; a node can be in one group only"),
+        ("groups", FIVE, {"groups": "n1 | n6"}, "groups names the node 'n6', which is not among n1 n2 n3 n4 n5"),
+        (
+            "one-way",
+            FIVE,
+            {"from": "n1"},
+            "one-way needs from (the senders) and to (the nodes that no longer hear them)",
+        ),
+        (
+            "one-way",
+            FIVE,
+            {"from": "n1 n2", "to": "n2"},
+            "one-way has the node 'n2' in both from and to; a node always hears itself",
+        ),
+    ],
+)
+def test_mistakes_get_a_sentence(topology, nodes, options, sentence):
+    with pytest.raises(GrudgeError) as caught:
+        make_grudge(topology, nodes, options)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("grudge", "sentence"),
+    [
+        ({"n1": "n2"}, "a grudge is a mapping of nodes to the lists of peers that they must not hear"),
+        ({"n1": ["n7"]}, "the grudge names the node 'n7', which is not among n1 n2 n3 n4 n5"),
+        ({"n7": []}, "the grudge names the node 'n7', which is not among n1 n2 n3 n4 n5"),
+        ({"n1": ["n1"]}, "the grudge keeps n1 from hearing itself, which no partition does"),
+    ],
+)
+def test_a_wrong_grudge_gets_a_sentence(grudge, sentence):
+    with pytest.raises(GrudgeError) as caught:
+        check_grudge(grudge, FIVE)
+    assert str(caught.value) == sentence
