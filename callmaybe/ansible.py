@@ -1,0 +1,107 @@
+"""Runs a playbook through ansible-runner and hands out what happens as it happens."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from callmaybe.project import ANSIBLE_CONFIG, PLAYBOOKS
+
+
+@dataclass
+class Outcome:
+    """How a playbook ended: `status` is successful, failed, canceled or timeout; `failures` are sentences, by host."""
+
+    status: str = "failed"
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every task on every host succeeded."""
+        return self.status == "successful"
+
+    @property
+    def reason(self) -> str:
+        """The failures in one sentence, each said once."""
+        return "; ".join(dict.fromkeys(self.failures)) or f"ansible-playbook ended as {self.status}"
+
+
+def run_playbook(
+    name: str,
+    variables: Mapping[str, Any],
+    *,
+    inventory: Path,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Runs one of the project's playbooks to its end.
+
+    Args:
+        name: its file name in playbooks/.
+        variables: extra variables.
+        inventory: the inventory's file.
+        on_event: gets every event of ansible-runner.
+        cancelled: asked several times a second; true ends the playbook.
+
+    Returns:
+        How it ended. What ansible-runner keeps on disk holds the whole environment, so it is deleted here.
+    """
+    outcome = Outcome()
+
+    def handle(event: dict[str, Any]) -> bool:
+        _note_failure(outcome, event)
+        if on_event is not None:
+            on_event(event)
+        return True  # False would lose the event, and with it the stats
+
+    private = Path(tempfile.mkdtemp(prefix="callmaybe-"))
+    try:
+        result = ansible_runner.run(
+            private_data_dir=str(private),
+            project_dir=str(PLAYBOOKS),
+            playbook=name,
+            inventory=str(inventory.resolve()),
+            extravars=dict(variables),
+            envvars={"ANSIBLE_CONFIG": str(ANSIBLE_CONFIG)},
+            event_handler=handle,
+            cancel_callback=cancelled,
+            suppress_env_files=True,
+            quiet=True,
+        )
+        outcome.status = result.status
+        if not outcome.ok and not outcome.failures:
+            outcome.failures += _complaints(result.stdout.read())
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+    return outcome
+
+
+def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
+    data = event.get("event_data", {})
+    if data.get("ignore_errors"):
+        return
+    result = data.get("res", {})
+    host = data.get("host", "")
+    if event["event"] == "runner_on_unreachable" and not result.get("skip_reason"):
+        outcome.failures.append(f"{host} cannot be reached: {_first_line(result.get('msg', ''))}")
+    elif event["event"] == "runner_on_failed":
+        said = result.get("stderr") if result.get("msg", "").startswith("non-zero return code") else result.get("msg")
+        sentence = _last_line(said or result.get("msg") or "failed without a word")
+        outcome.failures.append(sentence if host in ("", "localhost") else f"{host}: {sentence}")
+
+
+def _complaints(printed: str) -> list[str]:
+    """What ansible-playbook said when it ended before any task, such as an inventory that cannot be read."""
+    return [line.strip() for line in printed.splitlines() if line.startswith(("ERROR", "[ERROR]"))][:1]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

@@ -1,0 +1,132 @@
+"""Scenario and seed in, one run's plan out: every window and every client, with nothing left to chance."""
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from callmaybe.project import ROLES, STORE, UserError
+from callmaybe.scenario import Fault, Scenario, find_scenario, load_scenario
+from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
+from workloads import registry
+
+CHECKERS = ("lost-writes", "linearizable-register")
+
+
+def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = None) -> Path:
+    """Writes the plan of a run into a new folder of the store.
+
+    Args:
+        name: a scenario's name, or the path of its file.
+        seed: of everything that is drawn: topologies and operations.
+        nodes: the inventory names of the cluster, in its order; the first is the primary where roles differ.
+        provision: overrides the scenario's own; false where the cluster is already there.
+
+    Returns:
+        The run's folder, `store/<scenario>/<UTC time>`, with `scenario.yml` in it.
+
+    Raises:
+        UserError: the scenario is wrong, or does not fit these nodes.
+    """
+    path = find_scenario(name)
+    scenario = load_scenario(path)
+    _check_known(scenario, path)
+    if len(nodes) < 2:
+        raise UserError(
+            f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
+        )
+    plan = {
+        "scenario": path.stem,
+        "title": scenario.title,
+        "seed": seed,
+        "nodes": nodes,
+        "database": scenario.database,
+        "variant": scenario.variant,
+        "provision": scenario.provision if provision is None else provision,
+        "workload": _workload(scenario, nodes),
+        "windows": _windows(scenario, path, nodes, random.Random(seed)),  # noqa: S311 - drawn again from its seed
+        "checkers": scenario.checkers,
+    }
+    if scenario.published is not None:
+        plan["published"] = msgspec.to_builtins(scenario.published)
+    folder = _new_folder(path.stem)
+    (folder / "scenario.yml").write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return folder
+
+
+def known_databases() -> list[str]:
+    """The databases that have a role, sorted."""
+    return sorted(path.parent.name for path in ROLES.glob("*/variants"))
+
+
+def known_variants(database: str) -> list[str]:
+    """The variants of a database's role, sorted."""
+    return sorted(path.stem for path in (ROLES / database / "variants").glob("*.yml"))
+
+
+def _check_known(scenario: Scenario, path: Path) -> None:
+    questions = [
+        ("database", scenario.database, known_databases()),
+        ("variant", scenario.variant, known_variants(scenario.database)),
+        ("workload", scenario.workload.name, sorted(registry.GENERATORS)),
+        *[("checker", checker, sorted(CHECKERS)) for checker in scenario.checkers],
+    ]
+    for what, given, known in questions:
+        if given not in known:
+            raise UserError(f"{path}: there is no {what} '{given}'; known: {', '.join(known)}")
+
+
+def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
+    load = scenario.workload
+    return {
+        "name": load.name,
+        "duration_s": float(load.duration),
+        "rate": load.rate,
+        "clients": nodes * load.clients_per_node,
+        "timeout_s": float(load.timeout),
+        "recovery_s": float(load.recovery),
+    }
+
+
+def _windows(scenario: Scenario, path: Path, nodes: list[str], rng: random.Random) -> list[dict[str, Any]]:
+    """Every window of the timeline, in the order of its start."""
+    windows = []
+    for fault in scenario.faults:
+        for turn in range(fault.times):
+            try:
+                grudge, title = make_grudge(fault.topology, nodes, _options(fault), rng.getrandbits(32))
+            except GrudgeError as error:
+                raise UserError(f"{path}: {error}") from None
+            from_s = fault.at + turn * (fault.every or 0)
+            windows.append(
+                {
+                    "fault": fault.fault,
+                    "title": title,
+                    "from_s": float(from_s),
+                    "until_s": float(from_s + fault.duration),
+                    "grudge": grudge,
+                }
+            )
+    windows.sort(key=lambda window: window["from_s"])
+    return [{"name": f"cut-{number}", **window} for number, window in enumerate(windows, 1)]
+
+
+def _options(fault: Fault) -> dict[str, Any]:
+    given = {"groups": fault.groups, "node": fault.node, "from": fault.source, "to": fault.to}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _new_folder(scenario: str) -> Path:
+    """A folder of this second; `latest` points to it. Two runs in one second: the second one fails, by mkdir."""
+    folder = STORE / scenario / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    try:
+        folder.mkdir(parents=True)
+        latest = folder.parent / "latest"
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(folder.name)
+    except OSError as error:
+        raise UserError(f"{folder}: the run's folder cannot be made: {error.strerror}") from None
+    return folder

@@ -1,0 +1,175 @@
+"""The command line. A mistake of the user's is one sentence on standard error and exit status 3, never a traceback."""
+
+import json
+import secrets
+import sys
+from pathlib import Path
+
+import click
+from analysis.errors import AnalysisError
+from analysis.judge import check_history, judge, sentences
+from analysis.report import write_report
+from rich.console import Console
+
+from callmaybe import lab as the_lab
+from callmaybe.project import UserError
+from callmaybe.run import Run, exit_status
+from callmaybe.scenario import find_scenario, load_scenario
+from callmaybe.steps import step
+
+EXIT_USAGE = 3  # 0, 1 and 2 are verdicts
+INTERRUPTED = 130
+VERDICT_STYLES = {"VALID": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
+console = Console()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="callmaybe")
+def cli() -> None:
+    """If the network breaks under your database, which of the writes it acknowledged are gone?
+
+    Exit status of test and check: 0 valid, 1 invalid, 2 unknown, 3 and up: it could not run.
+    """
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option(
+    "--inventory", "-i", type=click.Path(path_type=Path, exists=True), help="The machines; the lab by default."
+)
+@click.option("--target", help="The group or pattern of the cluster's hosts in the inventory; 'nodes' by default.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of all that is drawn; a run repeats from its seed.")
+@click.option("--no-provision", is_flag=True, help="The cluster is already there: install nothing, wipe nothing.")
+def test(scenario: str, inventory: Path | None, target: str | None, seed: int | None, *, no_provision: bool) -> None:
+    """Runs SCENARIO, a name or a file: installs, cuts, drives, heals, judges."""
+    sys.exit(run_scenario(scenario, inventory, target, seed, no_provision=no_provision))
+
+
+def run_scenario(
+    scenario: str, inventory: Path | None, target: str | None, seed: int | None, *, no_provision: bool = False
+) -> int:
+    """Runs a scenario to its verdict, printing it.
+
+    Returns:
+        The exit status of the verdict.
+
+    Raises:
+        UserError: there is no verdict; says why.
+    """
+    path = find_scenario(scenario).resolve()
+    load_scenario(path)  # a mistake in it is said before anything starts
+    variables: dict[str, object] = {"scenario": str(path), "seed": secrets.randbelow(10_000) if seed is None else seed}
+    if target is not None:
+        variables["target"] = target
+    if no_provision:
+        variables["provision"] = False
+    run = Run(console, inventory or the_lab.inventory())
+    outcome = run.go(variables)
+    if run.folder is None or not (run.folder / "results.json").exists():
+        raise UserError(f"{scenario}: {outcome.reason}" + (f" (see {run.folder})" if run.folder else ""))
+    _print_verdict(sentences(run.folder))
+    console.print(f"         report  {_short(run.folder / 'report.html')}", highlight=False, soft_wrap=True)
+    if not outcome.ok:
+        console.print(f"         but     {outcome.reason}", highlight=False, soft_wrap=True)
+    return exit_status(run.folder)
+
+
+@cli.command()
+@click.argument("history", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--checker", help="The checker; a run's folder names its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of sentences.")
+def check(history: Path, checker: str | None, *, as_json: bool) -> None:
+    """Judges HISTORY again: a run's folder, a history.jsonl, or - for standard input."""
+    if history.is_dir() and checker is None:
+        results = judge(history)
+        write_report(history)
+    else:
+        results = check_history(history, checker or "lost-writes")
+    if as_json:
+        click.echo(json.dumps(results, indent=1))
+    else:
+        _print_verdict(sentences(history) if history.is_dir() else [])
+    sys.exit({True: 0, False: 1}.get(results["valid"], 2))
+
+
+@cli.group()
+def lab() -> None:
+    """Real Debian nodes on this machine, as root."""
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(1, 99), default=5, show_default=True)
+@click.option("--release", type=click.Choice(["bullseye", "bookworm", "trixie"]), default="bookworm", show_default=True)
+def up(nodes: int, release: str) -> None:
+    """Brings the nodes up."""
+    the_lab.up(console, {"lab_nodes": nodes, "lab_release": release})
+
+
+@lab.command()
+def down() -> None:
+    """Takes the nodes down and leaves this machine as it was."""
+    the_lab.down(console)
+
+
+@lab.command()
+def status() -> None:
+    """Says which nodes answer."""
+    if not the_lab.is_up():
+        console.print("the lab is down")
+        return
+    for name, about in the_lab.nodes().items():
+        word = "answers" if the_lab.answers(about["ansible_host"]) else "does not answer"
+        console.print(f"{name}  {about['ansible_host']}  {word}", highlight=False)
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(node: str, command: tuple[str, ...]) -> None:
+    """Opens a shell on NODE, or runs COMMAND there."""
+    the_lab.shell(node, command)
+
+
+@cli.command()
+def demo() -> None:
+    """Tells the whole story here: lab up, Redis of 2013, verdict, lab down. Exits with 0 when there is a verdict."""
+    was_up = the_lab.is_up()
+    try:
+        the_lab.up(console, {})
+        run_scenario("redis-sentinel", None, None, None)
+    finally:
+        if not was_up:
+            the_lab.down(console)
+
+
+cli.add_command(step)
+
+
+def _print_verdict(lines: list[str]) -> None:
+    console.print()
+    for number, line in enumerate(lines):
+        style = VERDICT_STYLES.get(line.split(" ")[0], "") if number == 0 else ""
+        console.print(line, style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def _short(path: Path) -> str:
+    latest = path.parent.parent / "latest" / path.name
+    shown = latest if latest.exists() and latest.resolve() == path.resolve() else path
+    return str(shown.relative_to(Path.cwd())) if shown.is_relative_to(Path.cwd()) else str(shown)
+
+
+def main() -> None:
+    """Entry point of the `callmaybe` command."""
+    try:
+        cli(standalone_mode=False)
+    except (UserError, AnalysisError) as error:
+        _fail(str(error))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", INTERRUPTED)
+
+
+def _fail(sentence: str, status: int = EXIT_USAGE) -> None:
+    click.echo(f"callmaybe: {sentence}", err=True)
+    sys.exit(status)

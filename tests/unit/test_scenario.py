@@ -1,0 +1,86 @@
+"""Scenario files: what is read, and which line and key a mistake is blamed on."""
+
+from pathlib import Path
+
+import pytest
+
+from callmaybe.project import UserError
+from callmaybe.scenario import Duration, find_scenario, known_scenarios, load_scenario
+
+pytestmark = pytest.mark.unit
+
+GOOD = """\
+title: a test
+database: redis
+workload:
+  name: set
+  duration: 50s
+  rate: 40
+faults:
+  - {at: 10s, for: 30s, fault: partition, topology: halves}
+checkers: [lost-writes]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    return path
+
+
+def test_reads_durations_and_defaults(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, GOOD))
+    assert scenario.workload.duration == 50.0
+    assert scenario.faults[0].duration == 30.0
+    assert scenario.workload.timeout == 5.0
+    assert scenario.variant == "default"
+    assert scenario.provision is True
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("250ms", 0.25), ("30s", 30.0), ("1.5m", 90.0), ("2h", 7200.0), ("7 s", 7.0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration.parse(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "about"),
+    [
+        ("rate: 40", "rate: fast", 6, "workload.rate", "expected `float`"),
+        ("rate: 40", "rate: 0", 6, "workload.rate", "above 0"),
+        ("rate: 40", "raet: 40", 6, "workload.raet", "unknown field"),
+        ("duration: 50s", "duration: 50", 5, "workload.duration", "with its unit"),
+        ("  rate: 40\n", "", 3, "workload", "missing required field `rate`"),
+        ("at: 10s", "at: soon", 8, "faults.0.at", "with its unit"),
+        ("for: 30s", "for: 45s", 8, "faults.0.for", "after the workload's 50 s"),
+        ("fault: partition", "fault: flood", 8, "faults.0.fault", "known: partition"),
+        ("topology: halves", "times: 3", 8, "faults.0.times", "needs `every`"),
+        ("checkers: [lost-writes]", "checkers: []", 9, "checkers", "at least one"),
+        ("database: redis\n", "database: redis\ncolour: red\n", 3, "colour", "unknown field"),
+    ],
+)
+def test_a_mistake_names_line_and_key(  # noqa: PLR0917 - one row, one mistake
+    tmp_path: Path, old: str, new: str, line: int, key: str, about: str
+) -> None:
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        load_scenario(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {key}: ")
+    assert about in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "just a word", "a: [1", "title: x\n\tdatabase: y"])
+def test_what_is_no_scenario_at_all_is_one_sentence(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.yml:\d+: "):
+        load_scenario(write(tmp_path, text))
+
+
+def test_an_unknown_scenario_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"no scenario 'reddis'; known: .*redis-sentinel"):
+        find_scenario("reddis")
+
+
+@pytest.mark.parametrize("name", known_scenarios())
+def test_every_scenario_of_the_project_is_read(name: str) -> None:
+    assert load_scenario(find_scenario(name)).title
