@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from analysis.errors import AnalysisError
+
 HISTORY_FILE = "history.jsonl"
 NEMESIS: Literal["nemesis"] = "nemesis"
 STDIN = "-"
@@ -58,7 +60,7 @@ class Call(NamedTuple):
         return (self.completion and self.completion.node) or self.invoke.node or ""
 
 
-class HistoryError(ValueError):
+class HistoryError(AnalysisError):
     """A history that cannot be read.
 
     Attributes:

@@ -1,0 +1,195 @@
+"""A run's folder: the scenario that was asked for and the faults that were armed, as docs/formats.md has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import yaml
+
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analysis.history import History
+
+SCENARIO_FILE = "scenario.yml"
+FAULTS_FILE = "faults.json"
+CLUSTER_FILE = "cluster.json"
+
+_NS = 1_000_000_000
+
+
+class RunError(AnalysisError):
+    """A file of a run that is missing or wrong; names the file and the key."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """One fault and the time that it holds; seconds are relative to T0.
+
+    Attributes:
+        grudge: node: the peers that it must not hear.
+        dropped: node: peer: packets dropped; None until the counters were read, and a node that could not be read is
+            absent.
+    """
+
+    name: str
+    from_s: float
+    until_s: float
+    fault: str = ""
+    title: str = ""
+    grudge: dict[str, list[str]] = {}
+    dropped: dict[str, dict[str, int]] | None = None
+
+    @property
+    def from_time(self) -> int:
+        """The beginning, in nanoseconds since T0, as in a history."""
+        return round(self.from_s * _NS)
+
+    @property
+    def until_time(self) -> int:
+        """The end, in nanoseconds since T0; the window holds until just before it."""
+        return round(self.until_s * _NS)
+
+    @property
+    def dropped_count(self) -> int | None:
+        """Packets dropped on all nodes together; None if no counter was read."""
+        return None if self.dropped is None else sum(sum(peers.values()) for peers in self.dropped.values())
+
+    def doubt(self) -> str | None:
+        """Says why the window is no evidence, or None if it bit: at least one packet was dropped in it."""
+        if self.dropped_count:
+            return None
+        if self.dropped is None:
+            return f"the counters of {self.name} were never read, so nobody knows whether it cut anything"
+        unread = [node for node in self.grudge if node not in self.dropped]
+        missing = f" (the counters of {', '.join(unread)} could not be read)" if unread else ""
+        return f"{self.name} dropped no packets{missing}, so the cut was not tested"
+
+
+class Faults(msgspec.Struct, frozen=True):
+    """What was armed, what it dropped, and how far apart the clocks were."""
+
+    windows: list[Window] = []
+    t0_ns: int | None = None
+    backend: str = ""
+    clock_offsets_ns: dict[str, int] = {}
+    clock_spread_ns: int | None = None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """The result that the series published, to stand beside ours."""
+
+    source: str
+    attempt_count: int | None = None
+    acknowledged_count: int | None = None
+    present_count: int | None = None
+    lost_count: int | None = None
+
+
+class _AskedWindow(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """What the judge and the report need of an expanded scenario."""
+
+    scenario: str
+    checkers: list[str]
+    title: str = ""
+    seed: int | None = None
+    nodes: list[str] = []
+    database: str = ""
+    variant: str = ""
+    workload: dict[str, Any] = {}
+    windows: list[_AskedWindow] = []
+    published: Published | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The fault windows of a run and why they may prove nothing.
+
+    Attributes:
+        windows: By their beginning.
+        doubts: One sentence for each window that is no evidence.
+    """
+
+    windows: list[Window]
+    doubts: list[str]
+
+
+def read_scenario(folder: Path) -> Scenario:
+    """Reads `scenario.yml` of a run's folder.
+
+    Raises:
+        RunError: If it is missing or not what docs/formats.md says.
+    """
+    path = folder / SCENARIO_FILE
+    try:
+        return msgspec.convert(yaml.safe_load(_read(path)), Scenario)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RunError(f"{path}:{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise RunError(f"{path}: {error}; see docs/formats.md for what belongs there") from None
+
+
+def read_faults(path: Path) -> Faults:
+    """Reads a `faults.json`.
+
+    Raises:
+        RunError: If it is missing or not what docs/formats.md says.
+    """
+    try:
+        return msgspec.json.decode(_read(path), type=Faults)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: {error}; see docs/formats.md for what belongs there") from None
+
+
+def read_cluster(folder: Path) -> dict[str, Any]:
+    """Reads `cluster.json`, or returns an empty dict: a history can be judged without.
+
+    Raises:
+        RunError: If it is there and is not a JSON object.
+    """
+    path = folder / CLUSTER_FILE
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(_read(path), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: {error}; see docs/formats.md for what belongs there") from None
+
+
+def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
+    """Weighs the armed windows against the names of those asked for."""
+    armed = {window.name for window in faults.windows}
+    doubts = [f"{name} was asked for but never armed" for name in asked if name not in armed]
+    doubts += [doubt for window in faults.windows if (doubt := window.doubt())]
+    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts)
+
+
+def windows_in(history: History) -> list[Window]:
+    """Returns the windows that the nemesis events of a history tell of; one without an end lasts to the last event."""
+    last_time = history.operations[-1].time if history.operations else 0
+    bounds: dict[str, tuple[int, int]] = {}
+    titles: dict[str, str] = {}
+    for event in history.nemesis:
+        value = event.value if isinstance(event.value, dict) else {}
+        name = str(value.get("window", ""))
+        if event.f == "start":
+            bounds[name] = (event.time, last_time + 1)
+            titles[name] = str(value.get("title", ""))
+        elif event.f == "end" and name in bounds:
+            bounds[name] = (bounds[name][0], event.time)
+    return [Window(name, begin / _NS, end / _NS, title=titles[name]) for name, (begin, end) in bounds.items()]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); a run's folder has it") from None
