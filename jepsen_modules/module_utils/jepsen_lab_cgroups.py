@@ -1,0 +1,139 @@
+"""The lab's processes, kept and ended by their cgroups.
+
+Every program of the lab runs in a cgroup of its own, `callmaybe/<name>`: a process cannot leave it, so what runs there
+is what there is to end, even when the program that started it is long dead. On a host with systemd the cgroup is a
+transient scope; elsewhere it is made by hand, in each mounted hierarchy, because a node's systemd needs one in each.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from ansible.module_utils.jepsen_lab_plan import LabError
+
+GROUP = "callmaybe"
+SYSTEMD = Path("/run/systemd/system")  # exists where systemd is the init, says sd_booted(3)
+
+# What a node may open: null, zero, full, random, urandom, tty, console, ptmx, pts, tun. Host disks are not among them.
+DEVICES = ("c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:1", "c 5:2", "c 136:*", "c 10:200")
+SCOPE_DEVICES = ("DevicePolicy=closed", "DeviceAllow=/dev/net/tun rwm", "DeviceAllow=char-pts rw")
+
+# Joins the cgroups named before "--", then becomes the program after it.
+JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 70; shift; done; shift; exec "$@"'
+
+
+def hierarchies() -> list[Path]:
+    """Where cgroup hierarchies are mounted: one on a host with cgroup v2 alone, several on older ones."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    return [Path(words[1]) for words in mounts if words[2] in ("cgroup", "cgroup2")]
+
+
+def unified() -> bool:
+    """Whether the host has cgroup v2 alone."""
+    return [path for path in hierarchies() if (path / "cgroup.controllers").exists()] == hierarchies()
+
+
+def inside(name: str) -> list[str]:
+    """Words to put before a command so that it runs in the lab's cgroup of this name."""
+    if SYSTEMD.exists():
+        settings = [word for s in ("Delegate=yes", *SCOPE_DEVICES) for word in ("-p", s)]
+        scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--slice={GROUP}", f"--unit={GROUP}-{name}"]
+        return [*scope, *settings, "--"]
+    groups = [path / GROUP / name for path in hierarchies()]
+    for group in groups:
+        _make(group)
+    return ["sh", "-c", JOIN, "sh", *map(str, groups), "--"]
+
+
+def processes(name: str = "") -> set[int]:
+    """The processes in one of the lab's cgroups, or in all of them."""
+    found: set[int] = set()
+    for group in _groups(name):
+        for procs in group.glob("**/cgroup.procs"):
+            try:
+                found.update(map(int, procs.read_text(encoding="ascii").split()))
+            except OSError:  # the cgroup went away, and its processes with it
+                continue
+    return found - {0}  # 0 stands for a process of another PID namespace
+
+
+def end(name: str = "", *, timeout_s: float = 20) -> bool:
+    """Kills all processes of one of the lab's cgroups, or of all, and removes the cgroups.
+
+    Returns:
+        Whether there was anything to end.
+
+    Raises:
+        LabError: Something could not be killed within the bound.
+    """
+    groups = _groups(name)
+    deadline = time.monotonic() + timeout_s
+    while left := processes(name):
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            raise LabError(f"Processes of the lab could not be killed within {timeout_s:.0f} s: {_names(left)}.")
+        time.sleep(0.01)
+    for group in groups:
+        _remove(group, deadline)
+    return bool(groups)
+
+
+def _groups(name: str) -> list[Path]:
+    """The existing cgroups of this name, one a hierarchy."""
+    scope = Path(f"{GROUP}.slice") / (f"{GROUP}-{name}.scope" if name else "")
+    paths = [base / tail for base in hierarchies() for tail in (Path(GROUP) / name, scope)]
+    return [path for path in paths if path.is_dir()]
+
+
+def _make(group: Path) -> None:
+    """Makes a cgroup and its parent, with what a new one needs before it takes a process."""
+    for path in (group.parent, group):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        for knob in ("cpuset.cpus", "cpuset.mems"):  # empty in a new cpuset of cgroup v1, which then takes nobody
+            if (path / knob).exists() and not (path / "cgroup.controllers").exists():
+                (path / knob).write_text((path.parent / knob).read_text(encoding="ascii"), encoding="ascii")
+    if (group / "devices.deny").exists():
+        _close_devices(group)
+
+
+def _close_devices(group: Path) -> None:
+    """Takes all devices away but the harmless ones; making a node stays allowed, opening it is what counts."""
+    (group / "devices.deny").write_text("a", encoding="ascii")
+    for rule in (*(f"{device} rwm" for device in DEVICES), "c *:* m", "b *:* m"):
+        (group / "devices.allow").write_text(rule, encoding="ascii")
+
+
+def _remove(group: Path, deadline: float) -> None:
+    """Removes a cgroup and those below it; the kernel may call it busy for a moment after its last process died."""
+    inner = sorted((path for path in group.glob("**/") if path != group), key=lambda path: -len(path.parts))
+    for path in (*inner, group):
+        while path.is_dir():
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise LabError(f"The cgroup {path} could not be removed: {error.strerror}.") from None
+                time.sleep(0.01)
+
+
+def _names(pids: set[int]) -> str:
+    """Process numbers with their programs, for a message."""
+    words = []
+    for pid in sorted(pids):
+        try:
+            words.append(f"{pid} ({Path(f'/proc/{pid}/comm').read_text(encoding='utf-8').strip()})")
+        except OSError:
+            words.append(str(pid))
+    return ", ".join(words)
