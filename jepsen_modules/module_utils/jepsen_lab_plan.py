@@ -168,7 +168,7 @@ class Lab:
             "    ansible_become: true\n"
             f"    ansible_ssh_private_key_file: {STATE}/ssh_key\n"
             f"    ansible_ssh_common_args: -o UserKnownHostsFile={STATE}/known_hosts\n"
-            f"    ansible_control_path: {STATE}/ssh-%r@%h\n"
+            f"    ansible_control_path: {STATE}/ssh-%%r@%%h\n"
         )
 
     def _ipv4(self, number: int) -> ipaddress.IPv4Interface:
