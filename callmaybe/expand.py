@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from analysis.checkers import CHECKERS
 from callmaybe.project import ROLES, STORE, UserError
 from callmaybe.scenario import Fault, Scenario, find_scenario, load_scenario
 from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
-from workloads import registry
-
-CHECKERS = ("lost-writes", "linearizable-register")
+from workloads.errors import WorkloadError
+from workloads.registry import find_client
 
 
 def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = None) -> Path:
@@ -71,12 +71,15 @@ def _check_known(scenario: Scenario, path: Path) -> None:
     questions = [
         ("database", scenario.database, known_databases()),
         ("variant", scenario.variant, known_variants(scenario.database)),
-        ("workload", scenario.workload.name, sorted(registry.GENERATORS)),
         *[("checker", checker, sorted(CHECKERS)) for checker in scenario.checkers],
     ]
     for what, given, known in questions:
         if given not in known:
             raise UserError(f"{path}: there is no {what} '{given}'; known: {', '.join(known)}")
+    try:
+        find_client(scenario.database, scenario.workload.name)
+    except WorkloadError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
@@ -94,12 +97,12 @@ def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
 def _windows(scenario: Scenario, path: Path, nodes: list[str], rng: random.Random) -> list[dict[str, Any]]:
     """Every window of the timeline, in the order of its start."""
     windows = []
-    for fault in scenario.faults:
+    for number, fault in enumerate(scenario.faults):
         for turn in range(fault.times):
             try:
                 grudge, title = make_grudge(fault.topology, nodes, _options(fault), rng.getrandbits(32))
             except GrudgeError as error:
-                raise UserError(f"{path}: {error}") from None
+                raise UserError(f"{path}: faults.{number}: {error}") from None
             from_s = fault.at + turn * (fault.every or 0)
             windows.append(
                 {
@@ -111,7 +114,7 @@ def _windows(scenario: Scenario, path: Path, nodes: list[str], rng: random.Rando
                 }
             )
     windows.sort(key=lambda window: window["from_s"])
-    return [{"name": f"cut-{number}", **window} for number, window in enumerate(windows, 1)]
+    return [{"name": f"cut-{count}", **window} for count, window in enumerate(windows, 1)]
 
 
 def _options(fault: Fault) -> dict[str, Any]:

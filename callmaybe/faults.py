@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jepsen_modules.module_utils.jepsen_clocks import clock_offsets
 
-from callmaybe.files import write_whole
+from analysis.atomic import write_atomically
 from callmaybe.project import UserError
 
 Probes = dict[str, dict[str, Any]]
@@ -46,7 +46,7 @@ def plan_windows(folder: Path, probes: Probes, ahead_s: float) -> dict[str, Any]
             for window in plan["windows"]
         ],
     }
-    write_whole(folder / "faults.json", json.dumps(faults, indent=1))
+    write_atomically(folder / "faults.json", _encode(faults))
     return faults
 
 
@@ -64,8 +64,12 @@ def record_counters(folder: Path, statuses: Probes) -> dict[str, Any]:
             if window["name"] in counters
         }
     faults["collected"] = True
-    write_whole(path, json.dumps(faults, indent=1))
+    write_atomically(path, _encode(faults))
     return faults
+
+
+def _encode(faults: dict[str, Any]) -> bytes:
+    return json.dumps(faults, indent=1).encode() + b"\n"
 
 
 def _check_whole(nodes: list[str], probes: Probes) -> None:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+
 from analysis.errors import AnalysisError
 from analysis.judge import check_history, judge, sentences
 from analysis.report import write_report
-from rich.console import Console
-
 from callmaybe import lab as the_lab
 from callmaybe.project import UserError
 from callmaybe.run import Run, exit_status
