@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Writes:
-    """The elements of a history, sorted by their fate; every set is of distinct elements.
+    """The elements of a history, sorted by their fate.
 
     Attributes:
-        attempts: Asked to be added.
+        attempts: element: the first call that asked to add it.
         acknowledged: element: the first call that was told `ok`.
         final_reads: The ok reads invoked after the last window's end, in the order in which they ended.
         present: In the last of them; None where there is none.
         lost: Acknowledged before that read began, and absent.
         unread: Acknowledged after that read began, and absent: nobody looked for them again.
-        recovered: Present and attempted, not acknowledged.
+        recovered: Present and attempted, not acknowledged; element: the first call that tried.
         unexpected: Present, never attempted.
         duplicated: Listed more than once by that read.
     """
 
-    attempts: set[int]
+    attempts: dict[int, Call]
     acknowledged: dict[int, Call]
     final_reads: list[Call]
     present: set[int] | None
     lost: set[int]
     unread: set[int]
-    recovered: set[int]
+    recovered: dict[int, Call]
     unexpected: set[int]
     duplicated: set[int]
 
@@ -71,18 +71,18 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
     Raises:
         HistoryError: If an element is not a whole number.
     """
-    attempts: set[int] = set()
+    attempts: dict[int, Call] = {}
     acknowledged: dict[int, Call] = {}
     for call in history.calls:
         if call.invoke.f != "add":
             continue
         element = _integer(history, call.invoke.value, call.invoke.index)
-        attempts.add(element)
+        attempts.setdefault(element, call)
         if call.completion and call.completion.type == "ok":
             acknowledged.setdefault(element, call)
     reads = _reads_after(history, _last_end(windows))
     if not reads:
-        return Writes(attempts, acknowledged, [], None, set(), set(), set(), set(), set())
+        return Writes(attempts, acknowledged, [], None, set(), set(), {}, set(), set())
     began, listed = reads[-1].invoke.index, Counter(_elements(reads[-1]))
     present = set(listed)
     absent = acknowledged.keys() - present
@@ -94,8 +94,8 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
         present=present,
         lost=absent - unread,
         unread=unread,
-        recovered=(present & attempts) - acknowledged.keys(),
-        unexpected=present - attempts,
+        recovered={element: attempts[element] for element in (present & attempts.keys()) - acknowledged.keys()},
+        unexpected=present - attempts.keys(),
         duplicated={element for element, count in listed.items() if count > 1},
     )
 
@@ -195,7 +195,7 @@ def _counts(writes: Writes) -> dict[str, Any]:
     return {
         **attempted,
         "present_count": len(writes.present),
-        "ok_count": len(writes.present & writes.attempts),
+        "ok_count": len(writes.present & writes.attempts.keys()),
         **{f"{fate}_count": len(getattr(writes, fate)) for fate in fates},
         "lost_fraction": len(writes.lost) / len(writes.acknowledged) if writes.acknowledged else None,
         **{fate: format_intervals(getattr(writes, fate)) for fate in fates},
