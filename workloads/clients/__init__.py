@@ -1,0 +1,1 @@
+"""The clients, one file a database, and what they have in common."""

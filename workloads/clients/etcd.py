@@ -1,0 +1,77 @@
+"""etcd: each client asks its own node, by the v2 or the v3 API."""
+
+from workloads.clients.base import Client, Value
+from workloads.clients.etcd_http import V2, V3, EtcdApi, Options
+from workloads.inputs import Cluster, parse_options
+
+FOLDER = "jepsen/set/"  # one key an element, so that adding is one write and no read
+REGISTER = "jepsen/register"
+
+
+class EtcdClient(Client):
+    """What the clients of all workloads share: the connection, and when a node has recovered."""
+
+    def __init__(self, node: str, cluster: Cluster, timeout_s: float) -> None:
+        super().__init__(node, cluster, timeout_s)
+        self._options = parse_options(cluster.client, Options)
+        self._open_api: EtcdApi | None = None
+
+    @property
+    def _api(self) -> EtcdApi:
+        """The node's API; requests connects with the first call, which says so if nothing could be sent."""
+        if not self._open_api:
+            self._open_api = self._new_api()
+        return self._open_api
+
+    def _new_api(self) -> EtcdApi:
+        api = V2 if self._options.api == "v2" else V3
+        return api(self.cluster.nodes[self.node], self._options, self.timeout_s)
+
+    def open(self) -> None:
+        """Leaves connecting to the first call."""
+
+    def close(self) -> None:
+        """Drops the connection."""
+        if self._open_api:
+            self._open_api.close()
+        self._open_api = None
+
+    def recovered(self) -> str | None:
+        """Waits until the node answers a quorum read, which takes a leader and all that was committed before."""
+        api = self._new_api()
+        try:
+            api.get(REGISTER, quorum=True)
+        finally:
+            api.close()
+        return None
+
+
+class EtcdSet(EtcdClient):
+    """A set, one key an element.
+
+    It is always read through a quorum: the question is whether an acknowledged write survives, not whether one node
+    has heard of it yet.
+    """
+
+    def invoke(self, f: str, value: Value) -> Value:
+        """Adds an element, or reads all."""
+        if f == "add":
+            self._api.put(f"{FOLDER}{value}", str(value))
+            return value
+        return sorted(int(element) for element in self._api.list_values(FOLDER))
+
+
+class EtcdRegister(EtcdClient):
+    """A register, one key; the options say how it is read."""
+
+    def invoke(self, f: str, value: Value) -> Value:
+        """Reads, writes or compares and sets the register."""
+        if f == "read":
+            found = self._api.get(REGISTER)
+            return None if found is None else int(found)
+        if isinstance(value, list):
+            old, new = value
+            self._api.compare_and_set(REGISTER, str(old), str(new))
+        else:
+            self._api.put(REGISTER, str(value))
+        return value

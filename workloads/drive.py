@@ -1,0 +1,111 @@
+"""The drive: makes a run's workload happen and records it.
+
+`python -m workloads.drive FOLDER` reads scenario.yml, cluster.json and faults.json there and writes history.jsonl and
+progress.json. Exit status: 0 when the final reads were made, whatever they said; 3 when the run could not be driven,
+or not to its end; 130 when it was interrupted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from analysis.history import HISTORY_FILE
+from workloads.clock import RunClock
+from workloads.errors import WorkloadError
+from workloads.generators import WORKLOADS
+from workloads.inputs import Inputs, read_inputs
+from workloads.pace import Pace
+from workloads.progress import ProgressFile, Status
+from workloads.recorder import Recorder
+from workloads.registry import find_client
+from workloads.scheduler import Scheduler, Worker, say
+from workloads.watch import INTERRUPTED, Watch
+
+COULD_NOT_RUN = 3
+LATEST_START_S = 1.0  # after T0: later, the faults would have begun without the workload
+EARLIEST_START_S = 600.0  # before T0: earlier, somebody's clock is wrong
+
+
+def drive(folder: Path) -> int:
+    """Drives the run in a folder and returns the exit status.
+
+    Raises:
+        WorkloadError: It cannot be driven, or not to its end.
+    """
+    inputs = read_inputs(folder)
+    spec, windows = inputs.scenario.workload, inputs.faults.windows
+    clock = start_clock(inputs.faults.t0_ns)
+    workers = make_workers(inputs)
+    recorder = Recorder(folder / HISTORY_FILE, clock)
+    status = Status()
+    scheduler = Scheduler(spec, windows, workers, recorder, clock, status)
+    progress = ProgressFile(folder / "progress.json", status, recorder, clock, spec.duration_s, windows)
+    watch = Watch(progress.write, scheduler.interrupt)
+    watch.start()
+    try:
+        scheduler.run()
+    finally:
+        watch.stop()
+        recorder.close()
+    if watch.interrupted_by:
+        say(f"interrupted by {watch.interrupted_by}; the history is whole up to there")
+        return INTERRUPTED
+    return 0
+
+
+def start_clock(t0_ns: int) -> RunClock:
+    """Returns the run's clock, if T0 can still be waited for.
+
+    Raises:
+        WorkloadError: T0 has passed, or is absurdly far away.
+    """
+    clock = RunClock(t0_ns)
+    elapsed_s = clock.elapsed_s()
+    if elapsed_s > LATEST_START_S:
+        raise WorkloadError(
+            f"faults.json: the run began {elapsed_s:.1f} s ago (t0_ns {t0_ns}), too late for the workload; arm again"
+        )
+    if elapsed_s < -EARLIEST_START_S:
+        raise WorkloadError(
+            f"faults.json: the run begins in {-elapsed_s:,.0f} s (t0_ns {t0_ns}), expected {EARLIEST_START_S:g} s"
+            " at most; compare the clocks of this machine and of the one that armed the faults"
+        )
+    return clock
+
+
+def make_workers(inputs: Inputs) -> list[Worker]:
+    """Returns one worker a client of the scenario, each a pure function of its number and the seed.
+
+    Raises:
+        WorkloadError: There is no client for this database and workload, or its options are wrong.
+    """
+    scenario, cluster, _ = inputs
+    spec = scenario.workload
+    make_client = find_client(scenario.database, spec.name)
+    clients = len(spec.clients)
+    return [
+        Worker(
+            make_client(node, cluster, spec.timeout_s),
+            process=number,
+            invocations=WORKLOADS[spec.name](number, clients, scenario.seed),
+            pace=Pace(number, clients, spec.rate),
+        )
+        for number, node in enumerate(spec.clients)
+    ]
+
+
+def main() -> int:
+    """Runs the command line and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.drive", description="Drives the workload of a run.")
+    parser.add_argument("folder", type=Path, help="the run's folder, with scenario.yml, cluster.json and faults.json")
+    try:
+        return drive(parser.parse_args().folder)
+    except WorkloadError as error:
+        say(str(error))
+        return COULD_NOT_RUN
+    except SystemExit as end:  # argparse has said what is wrong; its own 2 means "unknown" in this project
+        return COULD_NOT_RUN if end.code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The progress file: what a run is doing now, for whoever shows it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from workloads.clock import RunClock
+from workloads.inputs import Window
+from workloads.recorder import Recorder
+
+
+@dataclass
+class Status:
+    """Where the run is: set by the scheduler, read by the progress file.
+
+    Attributes:
+        phase: What is being done.
+        waiting_for: What must come before it goes on; None while there is nothing to wait for but time.
+    """
+
+    phase: Literal["main", "recovery", "final"] = "main"
+    waiting_for: str | None = None
+
+
+class ProgressFile:
+    """Writes `progress.json`: phase, elapsed_s, duration_s, ok, fail, info, active_windows, waiting_for."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  (all that it shows)
+        self,
+        path: Path,
+        status: Status,
+        recorder: Recorder,
+        clock: RunClock,
+        duration_s: float,
+        windows: Sequence[Window],
+    ) -> None:
+        self._path = path
+        self._status = status
+        self._recorder = recorder
+        self._clock = clock
+        self._duration_s = duration_s
+        self._windows = windows
+
+    def write(self) -> None:
+        """Replaces the file in one step, so that a reader always finds a whole one.
+
+        A disk that does not take it is no reason to end a run: the recorder speaks up if the history is concerned.
+        """
+        elapsed_s = self._clock.elapsed_s()
+        shown = {
+            "phase": self._status.phase,
+            "elapsed_s": round(elapsed_s, 3),
+            "duration_s": self._duration_s,
+            **self._recorder.counts,
+            "active_windows": [w.name for w in self._windows if w.from_s <= elapsed_s < w.until_s],
+            "waiting_for": self._status.waiting_for,
+        }
+        new = self._path.with_suffix(".tmp")
+        with suppress(OSError):
+            new.write_bytes(msgspec.json.encode(shown) + b"\n")
+            new.replace(self._path)

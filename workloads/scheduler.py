@@ -1,0 +1,195 @@
+"""The scheduler: leads the clients through a run, from T0 to the final reads."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from analysis.history import NEMESIS
+from workloads.clients.base import Client, Completion, complete, describe
+from workloads.clock import RunClock
+from workloads.errors import WorkloadError
+from workloads.generators import READ, Invocation
+from workloads.inputs import Window, WorkloadSpec
+from workloads.pace import Pace
+from workloads.progress import Status
+from workloads.recorder import Recorder
+
+POLL_S = 0.5  # between two questions whether the cluster has recovered
+FINAL_READ_TRIES = 5
+FINAL_READ_PAUSE_S = 1.0
+
+
+class Worker:
+    """One client with its thread, its operations, its pace, and the number of the process that it is now."""
+
+    def __init__(self, client: Client, process: int, invocations: Iterator[Invocation], pace: Pace) -> None:
+        self.client = client
+        self.process = process
+        self.invocations = invocations
+        self.pace = pace
+        self.thread = threading.Thread()
+        self.given_up = False
+
+
+class Scheduler:
+    """Runs the phases: main, from T0 for `duration_s`; recovery, once the last window has ended; final reads.
+
+    Every wait has a bound: a client's calls have their time-outs, and a thread that exceeds them by far is given up.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  (the parts of a run)
+        self,
+        spec: WorkloadSpec,
+        windows: Sequence[Window],
+        workers: Sequence[Worker],
+        recorder: Recorder,
+        clock: RunClock,
+        status: Status,
+    ) -> None:
+        self._spec = spec
+        self._windows = windows
+        self._workers = workers
+        self._recorder = recorder
+        self._clock = clock
+        self._status = status
+        self._stop = threading.Event()
+        self._failure: Exception | None = None
+        # An operation asks for the primary, connects and calls: three calls at most, and then some for a busy machine.
+        self._operation_bound_s = 3 * spec.timeout_s + 10
+
+    def interrupt(self) -> None:
+        """Ends the main phase and all waiting; each client still makes one final read."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Leads the run to its end.
+
+        Raises:
+            WorkloadError: The history could not be written any more.
+        """
+        for window in self._windows:
+            self._record_nemesis("arm", window)
+        self._status.waiting_for = "the start"
+        self._stop.wait(-self._clock.elapsed_s())
+        self._status.waiting_for = None
+        self._start(self._workers, self._main)
+        self._keep_appointments()
+        self._join(self._workers, self._operation_bound_s)
+        self._await_recovery()
+        self._status.phase = "final"
+        free = [worker for worker in self._workers if not worker.given_up]
+        self._start(free, self._final_read)
+        self._join(free, FINAL_READ_TRIES * (self._operation_bound_s + FINAL_READ_PAUSE_S))
+        if self._failure:
+            raise self._failure
+
+    def _keep_appointments(self) -> None:
+        """Records the windows' starts and ends as they come, until the last of them and the main phase are over."""
+        appointments: list[tuple[float, Callable[[], None]]] = [(self._spec.duration_s, self._end_main)]
+        for window in self._windows:
+            appointments.append((window.from_s, partial(self._record_nemesis, "start", window)))
+            appointments.append((window.until_s, partial(self._record_nemesis, "end", window)))
+        for at_s, act in sorted(appointments, key=lambda appointment: appointment[0]):
+            if self._stop.wait(at_s - self._clock.elapsed_s()):
+                return
+            act()
+
+    def _end_main(self) -> None:
+        self._status.phase = "recovery"
+        self._status.waiting_for = "the last operations and windows"
+
+    def _record_nemesis(self, f: str, window: Window) -> None:
+        try:
+            self._recorder.record(NEMESIS, "info", f, {"window": window.name, "title": window.title})
+        except WorkloadError as error:
+            self._fail(error)
+
+    def _start(self, workers: Sequence[Worker], work: Callable[[Worker], None]) -> None:
+        for worker in workers:
+            worker.thread = threading.Thread(target=self._guard, args=(work, worker), daemon=True)
+            worker.thread.start()
+
+    def _guard(self, work: Callable[[Worker], None], worker: Worker) -> None:
+        """Lets the first thread that fails end the run for all."""
+        try:
+            work(worker)
+        except Exception as error:  # noqa: BLE001  (run() raises it)
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self._stop.set()
+
+    def _main(self, worker: Worker) -> None:
+        """Makes a client's operations when they are due, until the main phase ends."""
+        for invocation in worker.invocations:
+            due_s = worker.pace.next_due_s(self._clock.elapsed_s())
+            if due_s >= self._spec.duration_s:
+                return
+            wait_s = due_s - self._clock.elapsed_s()
+            if self._stop.wait(wait_s) if wait_s > 0 else self._stop.is_set():
+                return
+            self._perform(worker, invocation)
+
+    def _perform(self, worker: Worker, invocation: Invocation) -> Completion | None:
+        """Makes an operation and records it; a process that does not know how its operation ended is dead after it."""
+        f, value = invocation
+        node = worker.client.node
+        self._recorder.record(worker.process, "invoke", f, value, node=node)
+        completion = complete(worker.client, f, value)
+        if worker.given_up:
+            return None  # the final reads did not wait for it, so it must not count as acknowledged before them
+        self._recorder.record(worker.process, completion.type, f, completion.value, error=completion.error, node=node)
+        if completion.type == "info":
+            worker.process += len(self._workers)
+        return completion
+
+    def _join(self, workers: Sequence[Worker], bound_s: float) -> None:
+        """Waits for the threads, and gives up those that are stuck in a call."""
+        deadline = time.monotonic() + bound_s
+        for worker in workers:
+            worker.thread.join(max(0.0, deadline - time.monotonic()))
+            worker.given_up = worker.thread.is_alive()
+            if worker.given_up:
+                say(f"the client of {worker.client.node} is stuck in a call; how that ends stays unknown")
+
+    def _await_recovery(self) -> None:
+        """Waits until all nodes say that they have recovered, for `recovery_s` after the last window at most."""
+        self._status.phase = "recovery"
+        deadline_s = self._clock.elapsed_s() + self._spec.recovery_s
+        while not self._stop.is_set():
+            waiting_for = self._unrecovered()
+            self._status.waiting_for = waiting_for
+            if not waiting_for:
+                return
+            if self._clock.elapsed_s() > deadline_s:
+                say(f"the cluster did not recover within {self._spec.recovery_s:g} s, still waiting for {waiting_for}")
+                return
+            self._stop.wait(POLL_S)
+
+    def _unrecovered(self) -> str | None:
+        """Returns the first node that has not recovered, and what it waits for."""
+        clients = {worker.client.node: worker.client for worker in self._workers}
+        for node, client in clients.items():
+            try:
+                waiting_for = client.recovered()
+            except Exception as error:  # noqa: BLE001  (a node that cannot be asked has not recovered)
+                waiting_for = describe(error)
+            if waiting_for:
+                return f"{node}: {waiting_for}"
+        return None
+
+    def _final_read(self, worker: Worker) -> None:
+        """Reads the final state over a new connection; without it there is no verdict, so it is tried some times."""
+        worker.client.close()
+        for _ in range(FINAL_READ_TRIES):
+            completion = self._perform(worker, READ)
+            if not completion or completion.type == "ok" or self._stop.wait(FINAL_READ_PAUSE_S):
+                return
+
+
+def say(sentence: str) -> None:
+    """Tells the user something that they should know of the run."""
+    print(f"drive: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  (a program's own words)

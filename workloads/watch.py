@@ -1,0 +1,58 @@
+"""The watch: once a second it shows the progress, and it ends the run when it is told to or nobody waits for it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PERIOD_S = 1.0
+
+
+class Watch:
+    """Takes the signals in a thread of its own.
+
+    A handler would run between two bytecodes of the main thread, which may hold the very lock that the handler needs
+    to tell the other threads. The parent is watched by its number: PR_SET_PDEATHSIG would also fire when only the
+    *thread* that started this process ends, and starting programs from threads is what Ansible and its callers do.
+    """
+
+    def __init__(self, show: Callable[[], None], interrupt: Callable[[], None]) -> None:
+        """Takes what to do each second, and what to do once when the run is to end early.
+
+        Call it before any other thread is started: they all must leave the signals to this one.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._show = show
+        self._interrupt = interrupt
+        self._parent = os.getppid()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.interrupted_by: str | None = None
+
+    def start(self) -> None:
+        """Begins to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the watch after showing the progress for the last time."""
+        self._ended = True
+        if self._thread.is_alive() and self._thread.ident:
+            signal.pthread_kill(self._thread.ident, signal.SIGTERM)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended:
+            taken = signal.sigtimedwait(SIGNALS, PERIOD_S)
+            if taken and not self._ended:
+                if self.interrupted_by:
+                    os._exit(INTERRUPTED)  # asked twice: the history is whole at any moment
+                self._end(signal.Signals(taken.si_signo).name)
+            elif os.getppid() != self._parent and not self.interrupted_by:
+                self._end("the end of the program that started it")
+            self._show()
+
+    def _end(self, reason: str) -> None:
+        self.interrupted_by = reason
+        self._interrupt()
