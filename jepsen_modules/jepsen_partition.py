@@ -1,0 +1,419 @@
+"""Arms a partition on one node; DOCUMENTATION says more."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: jepsen_partition
+short_description: Keeps this node from hearing some of its peers, for a while
+description:
+  - Arms windows of time in which this node drops what certain peers send. Rules are in the nftables table
+    C(inet jepsen), a table of its own, and are committed in one transaction. No other table is read or changed.
+  - The kernel of this node begins and ends each window by itself, whatever happens to the controller.
+  - Every node gets the same arguments (but I(node)) and works out its own part. The windows armed before by this module
+    are replaced; other faults stay.
+  - The controller is always heard. If a peer has the controller's address the module refuses.
+  - Where windows overlap, a packet counts for the first of them.
+options:
+  nodes:
+    description: Inventory names of all nodes of the cluster. In I(topology=halves) the first ones are the minority.
+    type: list
+    elements: str
+    required: true
+  node:
+    description: The inventory name of this node.
+    type: str
+    required: true
+  addresses:
+    description:
+      - For each node, the address or addresses (or names) that the inventory has for it. They are looked up on this
+        node, and the inventory name is too; all that is found is dropped, IPv4 and IPv6.
+    type: dict
+    default: {}
+  faults_allowed:
+    description:
+      - For each node, whether its inventory says C(faults_allowed=true). If one of I(nodes) is not allowed, nothing is
+        done on any of them.
+    type: dict
+    default: {}
+  controllers:
+    description: Addresses or names that are always heard, besides the SSH client of this very connection.
+    type: list
+    elements: str
+    default: []
+  topology:
+    description: Who is cut off from whom. C(halves) where neither this nor I(windows) is given.
+    type: str
+    choices: [halves, groups, random-halves, isolate, one-way]
+  groups:
+    description:
+      - For I(topology=groups), groups of nodes such as C(n1 n2 | n3 n4 n5), or a list of lists.
+      - Who is in no group hears everybody.
+    type: raw
+  isolate:
+    description: For I(topology=isolate), the node; one is drawn by I(seed) where it is absent.
+    type: str
+  from:
+    description: For I(topology=one-way), the nodes that are no longer heard.
+    type: raw
+  to:
+    description: For I(topology=one-way), the nodes that no longer hear them.
+    type: raw
+  seed:
+    description: For what I(topology) draws. The same seed draws the same.
+    type: int
+    default: 0
+  name:
+    description: Name of the window that I(topology) makes.
+    type: str
+    default: cut-1
+  duration_s:
+    description: How long I(topology) lasts from now, in seconds, or C(forever), which lasts until jepsen_heal.
+    type: str
+    default: "600"
+  windows:
+    description: A whole timeline instead of I(topology).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the window, unique.
+        type: str
+        required: true
+      title:
+        description: What a person calls it, such as C(n1 n2 | n3 n4 n5).
+        type: str
+        default: ""
+      grudge:
+        description: For each node, the peers that it must not hear.
+        type: dict
+        required: true
+      from_ns:
+        description: Begin, nanoseconds since the epoch, on a whole second (nft knows no fractions).
+        type: int
+        required: true
+      until_ns:
+        description: End, likewise.
+        type: int
+        required: true
+attributes:
+  check_mode:
+    support: full
+    description: The kernel is asked whether it would take the rules, and does not get them.
+  diff_mode:
+    support: full
+    description: Shows the rules before and after.
+author: the Call Me Maybe authors
+"""
+
+EXAMPLES = r"""
+- name: Cut n1 and n2 off from n3, n4 and n5, for ten minutes
+  jepsen_partition:
+    nodes: "{{ ansible_play_hosts_all }}"
+    node: "{{ inventory_hostname }}"
+    faults_allowed: {n1: true, n2: true, n3: true, n4: true, n5: true}
+
+- name: Let n3 no longer hear n1, for a minute
+  jepsen_partition:
+    nodes: [n1, n2, n3]
+    node: "{{ inventory_hostname }}"
+    addresses: {n1: [10.0.0.1], n2: [10.0.0.2], n3: [10.0.0.3]}
+    faults_allowed: {n1: true, n2: true, n3: true}
+    topology: one-way
+    from: n1
+    to: n3
+    duration_s: 60
+
+- name: Arm a timeline
+  jepsen_partition:
+    nodes: [n1, n2]
+    node: "{{ inventory_hostname }}"
+    faults_allowed: {n1: true, n2: true}
+    windows:
+      - name: cut-1
+        title: n1 | n2
+        grudge: {n1: [n2], n2: [n1]}
+        from_ns: 1900000000000000000
+        until_ns: 1900000030000000000
+"""
+
+RETURN = r"""
+changed:
+  description: Whether the rules had to be changed.
+  type: bool
+  returned: always
+actions:
+  description: What was done, or would be in check mode, a sentence each.
+  type: list
+  elements: str
+  returned: always
+windows:
+  description: The windows that are armed, with the whole cluster's grudge and the addresses of this node's part of it.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name: {description: Name., type: str}
+    title: {description: What a person calls it., type: str}
+    from_ns: {description: "Begin, nanoseconds since the epoch.", type: int}
+    until_ns: {description: "End, or null for never.", type: int}
+    grudge: {description: "For each node, the peers that it must not hear.", type: dict}
+    peers: {description: "For each peer that this node does not hear, its addresses.", type: dict}
+controllers:
+  description: Addresses that are always heard.
+  type: list
+  elements: str
+  returned: success
+backend:
+  description: What drops the packets, C(nftables).
+  type: str
+  returned: always
+started_at_ns:
+  description: This node's clock when the module began.
+  type: int
+  returned: always
+applied_at_ns:
+  description: This node's clock when the rules were committed and read back; null where there was nothing to commit.
+  type: int
+  returned: success
+"""
+
+import math
+import re
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.jepsen_address import (
+    AddressError,
+    own_addresses,
+    peer_addresses,
+    refuse_controllers,
+    resolve,
+    ssh_clients,
+)
+from ansible.module_utils.jepsen_grudge import TOPOLOGIES, GrudgeError, check_grudge, make_grudge
+from ansible.module_utils.jepsen_nft import (
+    BACKEND,
+    Nft,
+    NftError,
+    Rule,
+    describe,
+    exempt_rules,
+    parse,
+    script,
+    window_rules,
+    windows_of,
+)
+from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, check_node, given_addresses, tool
+
+SECOND_NS = 1_000_000_000
+LONGEST_S = 366 * 86400
+# A rule's comment, "WINDOW PEER", holds 127 characters.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+PEER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    **NODE_ARGUMENTS,
+    "faults_allowed": {"type": "dict", "default": {}},
+    "controllers": {"type": "list", "elements": "str", "default": []},
+    "topology": {"type": "str", "choices": list(TOPOLOGIES)},
+    "groups": {"type": "raw"},
+    "isolate": {"type": "str"},
+    "from": {"type": "raw"},
+    "to": {"type": "raw"},
+    "seed": {"type": "int", "default": 0},
+    "name": {"type": "str", "default": "cut-1"},
+    "duration_s": {"type": "str", "default": "600"},
+    "windows": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "title": {"type": "str", "default": ""},
+            "grudge": {"type": "dict", "required": True},
+            "from_ns": {"type": "int", "required": True},
+            "until_ns": {"type": "int", "required": True},
+        },
+    },
+}
+
+
+class RefusedError(Exception):
+    """What was asked for cannot be done; the text is a sentence for the user."""
+
+
+def refuse_forbidden(module: AnsibleModule) -> None:
+    """Raises RefusedError unless every node's inventory allows faults."""
+    said = module.params["faults_allowed"]
+    forbidden = [n for n in module.params["nodes"] if str(said.get(n)).lower() not in ("true", "yes", "on", "1")]
+    if forbidden:
+        raise RefusedError(
+            f"refused, no host was touched: the inventory does not say faults_allowed: true for {' '.join(forbidden)}; "
+            "say so there for every host whose network may be broken"
+        )
+
+
+def parse_duration(text: str) -> int | None:
+    """Reads a duration: seconds, rounded up to whole ones, or None for "forever"; raises RefusedError."""
+    if text == "forever":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= LONGEST_S:
+        raise RefusedError(
+            f"duration_s is {text!r}: expected seconds, more than 0 and at most {LONGEST_S}, or 'forever'"
+        )
+    return math.ceil(seconds)
+
+
+def window_of_topology(parameters: dict[str, Any], now_ns: int) -> dict[str, Any]:
+    """Makes the window that begins now."""
+    options = {"groups": parameters["groups"], "node": parameters["isolate"]}
+    options.update({"from": parameters["from"], "to": parameters["to"]})
+    grudge, title = make_grudge(parameters["topology"] or "halves", parameters["nodes"], options, parameters["seed"])
+    duration_s = parse_duration(parameters["duration_s"])
+    until_ns = None if duration_s is None else (math.ceil(now_ns / SECOND_NS) + duration_s) * SECOND_NS
+    from_ns = now_ns // SECOND_NS * SECOND_NS
+    return {"name": parameters["name"], "title": title, "grudge": grudge, "from_ns": from_ns, "until_ns": until_ns}
+
+
+def check_windows(windows: list[dict[str, Any]], nodes: list[str], now_ns: int) -> None:
+    """Raises RefusedError or GrudgeError for a window that cannot be armed."""
+    names = [window["name"] for window in windows]
+    for window in windows:
+        name, from_ns, until_ns = window["name"], window["from_ns"], window["until_ns"]
+        if not NAME.fullmatch(name) or names.count(name) > 1:
+            raise RefusedError(
+                f"window name {name!r}: expected a unique one, at most 40 letters, digits, dots, dashes or underscores"
+            )
+        check_grudge(window["grudge"], nodes)
+        if from_ns % SECOND_NS or (until_ns or 0) % SECOND_NS:
+            raise RefusedError(f"window {name} is {from_ns} to {until_ns} ns: nftables takes whole seconds only")
+        if until_ns is not None and not max(from_ns, now_ns) < until_ns <= now_ns + LONGEST_S * SECOND_NS:
+            raise RefusedError(
+                f"window {name} is {from_ns} to {until_ns} ns, and this node's clock says {now_ns}: "
+                "expected an end behind its begin, still to come, and within a year"
+            )
+
+
+def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Resolves every peer that anybody is not to hear (so that all nodes refuse alike), and the controllers."""
+    named = {peer for window in windows for peers in window["grudge"].values() for peer in peers}
+    peers = [node for node in module.params["nodes"] if node in named and node != module.params["node"]]
+    for peer in peers:
+        if not PEER.fullmatch(peer):
+            raise RefusedError(f"node name {peer!r}: expected at most 80 letters, digits, dots, dashes or underscores")
+    known = resolve(set(module.params["controllers"]))
+    for controller, some in known.items():
+        if not some:
+            raise RefusedError(f"controllers has {controller!r}, which has no address here; give its address")
+    controllers = list(dict.fromkeys(ssh_clients() + [address for some in known.values() for address in some]))
+    own = own_addresses(tool(module, "ip", "iproute2"))
+    addresses = peer_addresses(peers, given_addresses(module.params), own)
+    refuse_controllers(addresses, controllers)
+    return addresses, controllers
+
+
+def keep_begin(window: dict[str, Any], found: list[Rule], peers: dict[str, list[str]]) -> None:
+    """Lets a window that is armed just so, and only ends at another time, keep its begin: the cut goes on."""
+    mine = [
+        rule for rule in found if rule.window == window["name"] and (rule.from_s or 0) * SECOND_NS <= window["from_ns"]
+    ]
+    alive = [rule for rule in mine if rule.until_s is None or rule.until_s * SECOND_NS > window["from_ns"]]
+    cut: dict[str, set[str]] = {rule.peer: set() for rule in alive}
+    for rule in alive:
+        cut[rule.peer].update(rule.addresses)
+    if alive and cut == {peer: set(addresses) for peer, addresses in peers.items()}:
+        window["from_ns"] = (alive[0].from_s or 0) * SECOND_NS
+
+
+def wanted_rules(windows: list[dict[str, Any]], controllers: list[str]) -> list[Rule]:
+    """Turns this node's part of the windows into rules; a node that hears everybody gets none."""
+    rules = []
+    for window in windows:
+        until_s = None if window["until_ns"] is None else window["until_ns"] // SECOND_NS
+        rules += window_rules(window["name"], window["peers"], window["from_ns"] // SECOND_NS, until_s)
+    return exempt_rules(controllers) + rules if rules else []
+
+
+def compare(found: list[Rule], wanted: list[Rule]) -> list[str]:
+    """Says what must be done to come from the found rules to the wanted ones; nothing if they are alike."""
+    if found == wanted:
+        return []
+    counts = {window["name"]: sum(window["dropped"].values()) for window in windows_of(found)}
+    new = {rule.window: rule for rule in wanted if rule.window}
+    ended = [name for name in counts if name not in new]
+    armed = [n for n in new if [r for r in found if r.window == n] != [r for r in wanted if r.window == n]]
+    actions = [f"end {name}, which dropped {counts[name]} packets" for name in ended]
+    for name in armed:
+        peers = dict.fromkeys(rule.peer for rule in wanted if rule.window == name)
+        actions.append(f"arm {name}: do not hear {' '.join(peers)} {new[name].span}")
+    return actions or ["renew the rules that exempt controllers and neighbours"]
+
+
+def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule]) -> None:
+    """Checks, commits and reads back."""
+    text = script(wanted)
+    nft.check(text)
+    if module.check_mode:
+        return
+    nft.commit(text)
+    armed = parse(nft.read() or '{"nftables": []}')
+    if armed != wanted:
+        raise NftError(
+            f"nft took the rules but lists others, so somebody else changes the table inet jepsen: wanted "
+            f"{describe(wanted)!r}, found {describe(armed)!r}; run jepsen_heal, then try again alone"
+        )
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Does the module's work and returns its result."""
+    started_at_ns = time.time_ns()
+    wrong = check_node(module.params)
+    if wrong:
+        raise RefusedError(wrong)
+    refuse_forbidden(module)
+    given = module.params["windows"]
+    windows = (
+        [window_of_topology(module.params, started_at_ns)] if given is None else [dict(window) for window in given]
+    )
+    check_windows(windows, module.params["nodes"], started_at_ns)
+    addresses, controllers = find_peers(module, windows)
+    nft = Nft(tool(module, "nft", "nftables"))
+    found = parse(nft.read() or '{"nftables": []}')
+    for window in windows:
+        window["peers"] = {peer: addresses[peer] for peer in window["grudge"].get(module.params["node"], [])}
+        if given is None:
+            keep_begin(window, found, window["peers"])
+    wanted = wanted_rules(windows, controllers)
+    actions = compare(found, wanted)
+    if actions:
+        apply(module, nft, wanted)
+    return {
+        "changed": bool(actions),
+        "actions": actions,
+        "windows": windows,
+        "controllers": controllers,
+        "backend": BACKEND,
+        "started_at_ns": started_at_ns,
+        "applied_at_ns": time.time_ns() if actions and not module.check_mode else None,
+        "diff": {"before": describe(found), "after": describe(wanted)},
+    }
+
+
+def main() -> None:
+    """Runs the module."""
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, mutually_exclusive=[("topology", "windows")], supports_check_mode=True
+    )
+    try:
+        result = run(module)
+    except (RefusedError, GrudgeError, AddressError, NftError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

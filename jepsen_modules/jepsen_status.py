@@ -1,0 +1,158 @@
+"""Says what is armed on one node and whom it hears; DOCUMENTATION says more."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: jepsen_status
+short_description: Says which faults are armed on this node, what they dropped, and whom the node hears
+description:
+  - Reads the nftables table C(inet jepsen) and changes nothing.
+  - With I(probe), sends echo requests to all peers and notes from whom a request or an answer comes in, so all nodes
+    are to run this at the same time. A peer that answers no ICMP at all is silent. Probes do not count as dropped.
+options:
+  nodes:
+    description: Inventory names of all nodes of the cluster.
+    type: list
+    elements: str
+    required: true
+  node:
+    description: The inventory name of this node.
+    type: str
+    required: true
+  addresses:
+    description: For each node, the addresses (or names) that the inventory has for it, as in jepsen_partition.
+    type: dict
+    default: {}
+  probe:
+    description: Whether to send packets. Takes 0.3 seconds where all are heard, and 3 seconds where one is not.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing anyway.
+  diff_mode:
+    support: none
+    description: There is nothing that could differ.
+author: the Call Me Maybe authors
+"""
+
+EXAMPLES = r"""
+- name: See what is armed, and who hears whom
+  jepsen_status:
+    nodes: "{{ ansible_play_hosts_all }}"
+    node: "{{ inventory_hostname }}"
+    probe: true
+"""
+
+RETURN = r"""
+changed:
+  description: Always false.
+  type: bool
+  returned: always
+actions:
+  description: Always empty.
+  type: list
+  elements: str
+  returned: always
+windows:
+  description: The windows that are armed, read back from the rules; counters are from before the probes.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name: {description: Name., type: str}
+    from_ns: {description: "Begin, nanoseconds since the epoch.", type: int}
+    until_ns: {description: "End, or null for never.", type: int}
+    active: {description: Whether the window is open by this node's clock., type: bool}
+    remaining_s: {description: "Seconds until its end, 0 behind it, null for never.", type: float}
+    peers: {description: "For each peer that this node does not hear, its addresses.", type: dict}
+    dropped: {description: "For each peer, how many packets were dropped.", type: dict}
+heard:
+  description: For each peer that was heard, the addresses that it was heard from; null without I(probe).
+  type: dict
+  returned: success
+one_way_ns:
+  description:
+    - For each peer whose requests came in, the smallest difference between this node's clock at receipt and the peer's
+      at sending; null without I(probe). Half the difference of both directions is the offset of the two clocks.
+  type: dict
+  returned: success
+backend:
+  description: What drops the packets, C(nftables).
+  type: str
+  returned: always
+started_at_ns:
+  description: This node's clock when the module began.
+  type: int
+  returned: always
+applied_at_ns:
+  description: Always null; nothing is applied.
+  type: int
+  returned: success
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.jepsen_address import AddressError, own_addresses, peer_addresses
+from ansible.module_utils.jepsen_nft import BACKEND, PROBE_ID, Nft, NftError, parse, windows_of
+from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, check_node, given_addresses, tool
+from ansible.module_utils.jepsen_probe import Probe
+
+ARGUMENTS: dict[str, dict[str, Any]] = {**NODE_ARGUMENTS, "probe": {"type": "bool", "default": False}}
+
+
+def running(window: dict[str, Any], now_ns: int) -> dict[str, Any]:
+    """Adds to a window whether it is open now, and for how long."""
+    until_ns = window["until_ns"]
+    active = window["from_ns"] <= now_ns and (until_ns is None or now_ns < until_ns)
+    remaining_s = None if until_ns is None else max(0, until_ns - now_ns) / 1e9
+    return {**window, "active": active, "remaining_s": remaining_s}
+
+
+def probe_peers(module: AnsibleModule) -> Probe:
+    """Finds out whom this node hears."""
+    peers = [node for node in module.params["nodes"] if node != module.params["node"]]
+    own = own_addresses(tool(module, "ip", "iproute2"))
+    try:
+        probe = Probe(peer_addresses(peers, given_addresses(module.params), own), PROBE_ID)
+    except PermissionError as error:
+        raise AddressError(f"cannot open a raw socket for the probes ({error}); run as root (become: true)") from error
+    probe.run()
+    return probe
+
+
+def status(module: AnsibleModule) -> dict[str, Any]:
+    """Does the module's work and returns its result."""
+    started_at_ns = time.time_ns()
+    wrong = check_node(module.params)
+    if wrong:
+        raise AddressError(wrong)
+    listing = Nft(tool(module, "nft", "nftables")).read()
+    probe = probe_peers(module) if module.params["probe"] else None
+    return {
+        "changed": False,
+        "actions": [],
+        "windows": [running(window, started_at_ns) for window in windows_of(parse(listing) if listing else [])],
+        "heard": probe and probe.heard,
+        "one_way_ns": probe and probe.one_way_ns,
+        "backend": BACKEND,
+        "started_at_ns": started_at_ns,
+        "applied_at_ns": None,
+    }
+
+
+def main() -> None:
+    """Runs the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = status(module)
+    except (AddressError, NftError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

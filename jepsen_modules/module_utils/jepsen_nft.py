@@ -1,0 +1,243 @@
+"""The project's own chain in nftables: rules as data, their text, and what nft lists of them, read back.
+
+Everything is in the table ``inet jepsen``; partitions have the chain ``partition`` in it. nft runs with TZ=UTC, because
+it reads and prints ``meta time`` as local time. It takes an integer there as seconds, prints dates, and drops fractions
+of a second silently in both; so a window begins and ends on a whole second. Held against nft 0.9.8, 1.0.6 and 1.1.3.
+"""
+
+from __future__ import annotations
+
+import calendar
+import ipaddress
+import json
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Iterable
+
+# Identifier of our probes' echo requests: dropped like everything else from a peer, but not counted, so that looking at
+# a window does not make it look as if it had bitten.
+PROBE_ID = 19011
+BACKEND = "nftables"
+DATE = "%Y-%m-%d %H:%M:%S"
+LIST = ["-j", "list", "table", "inet", "jepsen"]
+NEIGHBOURS = "exempt: neighbours"
+CONTROLLERS = "exempt: controllers"
+
+# Runs nft with arguments and standard input: (exit status, output, errors).
+Runner = Callable[[list[str], str], tuple[int, str, str]]
+
+
+class NftError(Exception):
+    """nft refused; the text says what was attempted, what it printed and what to do."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the chain ``partition``.
+
+    Attributes:
+        comment: ``"WINDOW PEER"``, ``"probes: WINDOW"`` or ``"exempt: WHAT"``.
+        verdict: ``"drop"`` or ``"accept"``.
+        addresses: sources that it applies to, all of one family, in numerical order; empty for all.
+        from_s: seconds since the epoch, UTC; None for always.
+        until_s: the same, first second in which it no longer applies; None for never.
+        match: the rest of the match, as nft reads it; it follows from the comment and is not compared.
+        packets: counter, None where the rule has none; not compared.
+    """
+
+    comment: str
+    verdict: str = "drop"
+    addresses: tuple[str, ...] = ()
+    from_s: int | None = None
+    until_s: int | None = None
+    match: str = field(default="", compare=False)
+    packets: int | None = field(default=None, compare=False)
+
+    @property
+    def window(self) -> str | None:
+        """Name of the window whose packets the rule drops and counts; None for other rules."""
+        counts = self.verdict == "drop" and self.packets is not None and len(self.comment.split()) == 2
+        return self.comment.split()[0] if counts else None
+
+    @property
+    def peer(self) -> str:
+        """Name of the peer whose packets the rule drops."""
+        return self.comment.split()[1]
+
+    @property
+    def span(self) -> str:
+        """When it applies, for people."""
+        until = "for ever" if self.until_s is None else f"until {time.strftime(DATE, time.gmtime(self.until_s))} UTC"
+        return f"from {time.strftime(DATE, time.gmtime(self.from_s or 0))} UTC {until}"
+
+
+def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Puts addresses of one family into numerical order, as nft lists them."""
+    return tuple(sorted(set(addresses), key=lambda address: int(ipaddress.ip_address(address))))
+
+
+def _by_family(addresses: list[str]) -> list[tuple[int, tuple[str, ...]]]:
+    """Splits addresses into ``[(4, (...)), (6, (...))]`` without empty families."""
+    versions = [(v, sort_addresses(a for a in addresses if ipaddress.ip_address(a).version == v)) for v in (4, 6)]
+    return [(version, some) for version, some in versions if some]
+
+
+def window_rules(name: str, peers: dict[str, list[str]], from_s: int, until_s: int | None) -> list[Rule]:
+    """Makes the rules of one window: one a peer and family, counted, behind those that drop our own probes uncounted.
+
+    Args:
+        name: of the window.
+        peers: ``{peer: [addresses]}`` whose packets are dropped.
+        from_s: first second, since the epoch.
+        until_s: first second after the window, None for never.
+    """
+    everyone = [address for addresses in peers.values() for address in addresses]
+    icmp = {4: f"icmp id {PROBE_ID}", 6: f"icmpv6 id {PROBE_ID}"}
+    probes = [
+        Rule(f"probes: {name}", "drop", addresses, from_s, until_s, match=icmp[version])
+        for version, addresses in _by_family(everyone)
+    ]
+    return probes + [
+        Rule(f"{name} {peer}", "drop", addresses, from_s, until_s, packets=0)
+        for peer, some in peers.items()
+        for _, addresses in _by_family(some)
+    ]
+
+
+def exempt_rules(controllers: list[str]) -> list[Rule]:
+    """Makes the rules that come first.
+
+    IPv6 finds its neighbours by packets from the peers' own addresses (IPv4 asks by ARP, which no rule of ours sees):
+    without them a one-way cut would end the other direction too. An accept ends this chain only and overrules nobody.
+    """
+    match = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
+    rules = [Rule(NEIGHBOURS, "accept", match=match)]
+    return rules + [Rule(CONTROLLERS, "accept", addresses) for _, addresses in _by_family(controllers)]
+
+
+def _time(operator: str, second: int | None) -> str:
+    return "" if second is None else f'meta time {operator} "{time.strftime(DATE, time.gmtime(second))}" '
+
+
+def _text(rule: Rule) -> str:
+    addresses = ""
+    if rule.addresses:
+        family = "ip6" if ":" in rule.addresses[0] else "ip"
+        addresses = f"{family} saddr {{ {', '.join(rule.addresses)} }} "
+    match = f"{rule.match} " if rule.match else ""
+    counter = "" if rule.packets is None else "counter "
+    bounds = _time(">=", rule.from_s) + _time("<", rule.until_s)
+    return f'    {bounds}{addresses}{match}{counter}{rule.verdict} comment "{rule.comment}"\n'
+
+
+def describe(rules: list[Rule]) -> str:
+    """Writes what is compared of rules, one a line; the sides of a diff."""
+    return "".join(_text(replace(rule, match="", packets=None)).lstrip() for rule in rules)
+
+
+def script(rules: list[Rule]) -> str:
+    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain."""
+    emptied = (
+        "add table inet jepsen\nadd chain inet jepsen partition\n"
+        "flush chain inet jepsen partition\ndelete chain inet jepsen partition\n"
+    )
+    if not rules:
+        return emptied
+    chain = "    type filter hook prerouting priority -450; policy accept;\n"
+    body = "".join(_text(rule) for rule in rules)
+    return f"{emptied}table inet jepsen {{\n  chain partition {{\n{chain}{body}  }}\n}}\n"
+
+
+def _second(date: str | int) -> int:
+    return date if isinstance(date, int) else calendar.timegm(time.strptime(date, DATE))
+
+
+def _parse_rule(listed: dict[str, Any]) -> Rule:
+    found: dict[str, Any] = {"comment": listed.get("comment", "exempt: a rule without a comment")}
+    for part in listed["expr"]:
+        match = part.get("match", {})
+        if match.get("left") == {"meta": {"key": "time"}}:
+            found["from_s" if match["op"] == ">=" else "until_s"] = _second(match["right"])
+        elif match.get("left", {}).get("payload", {}).get("field") == "saddr":
+            right = match["right"]
+            found["addresses"] = sort_addresses(right["set"] if isinstance(right, dict) else [right])
+        elif "counter" in part:
+            found["packets"] = part["counter"]["packets"]
+        elif "drop" in part or "accept" in part:
+            found["verdict"] = next(iter(part))
+    return Rule(**found)
+
+
+def parse(listing: str) -> list[Rule]:
+    """Reads what ``nft -j list table inet jepsen`` printed: the rules of the chain ``partition``, in order.
+
+    Raises:
+        NftError: it is not the JSON of nft.
+    """
+    try:
+        objects = json.loads(listing)["nftables"]
+        rules = [item["rule"] for item in objects if "rule" in item]
+        return [_parse_rule(rule) for rule in rules if rule["chain"] == "partition"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NftError(
+            f"cannot read what `nft {' '.join(LIST)}` printed ({type(error).__name__}: {error}): {listing[:300]!r}; "
+            "if somebody edited the table by hand, jepsen_heal removes it"
+        ) from error
+
+
+def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
+    """Puts rules together into windows: ``{name, from_ns, until_ns, peers: {peer: [addresses]}, dropped: {...}}``."""
+    windows: dict[str, dict[str, Any]] = {}
+    for rule in rules:
+        if rule.window is not None:
+            until_ns = None if rule.until_s is None else rule.until_s * 1_000_000_000
+            bounds = {"from_ns": (rule.from_s or 0) * 1_000_000_000, "until_ns": until_ns}
+            window = windows.setdefault(rule.window, {"name": rule.window, **bounds, "peers": {}, "dropped": {}})
+            window["peers"].setdefault(rule.peer, []).extend(rule.addresses)
+            window["dropped"][rule.peer] = window["dropped"].get(rule.peer, 0) + (rule.packets or 0)
+    return list(windows.values())
+
+
+class Nft:
+    """nft on this node."""
+
+    def __init__(self, run: Runner) -> None:
+        """Takes a function that runs nft with arguments and standard input."""
+        self._run = run
+
+    def read(self) -> str | None:
+        """Returns the listing of our table, None where there is none.
+
+        Raises:
+            NftError: nft could not say.
+        """
+        code, out, err = self._run(LIST, "")
+        if code == 0:
+            return out
+        if "No such file or directory" in err:
+            return None
+        raise NftError(f"cannot list the table inet jepsen: {self._reason(err)}")
+
+    def check(self, text: str) -> None:
+        """Lets nft and the kernel try a transaction without making it; raises NftError."""
+        code, _, err = self._run(["-c", "-f", "-"], text)
+        if code != 0:
+            raise NftError(f"nft refuses the rules, and nothing was changed: {self._reason(err)}")
+
+    def commit(self, text: str) -> None:
+        """Makes a transaction, all or nothing; raises NftError."""
+        code, _, err = self._run(["-f", "-"], text)
+        if code != 0:
+            raise NftError(f"nft did not commit the rules, and nothing was changed: {self._reason(err)}")
+
+    def _reason(self, printed: str) -> str:
+        """Finds out by trying what it is that this node cannot do."""
+        said = f"nft printed {' '.join(printed.split())[:500]!r}"
+        if "Operation not permitted" in printed:
+            return f"{said}; run the task as root (become: true), with CAP_NET_ADMIN in this network namespace"
+        probe = "table inet jepsen_probe {{ chain c {{ type filter hook prerouting priority -450; {} }} }}\n"
+        if self._run(["-c", "-f", "-"], probe.format(""))[0] != 0:
+            return f"{said}; the kernel refuses any table of the family inet: load nf_tables (modprobe nf_tables)"
+        if self._run(["-c", "-f", "-"], probe.format(f"{_time('>=', 0)}counter drop; "))[0] != 0:
+            return f"{said}; the kernel cannot match `meta time`, which begins and ends a fault: use Linux 5.4 or later"
+        return f"{said}; `nft list table inet jepsen` on the node shows what is armed, jepsen_heal removes it"
