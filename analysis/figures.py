@@ -108,13 +108,13 @@ def draw_rate(history: History, windows: list[Window], span: Span) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = _axes(2.2, span)
         _shade(axes, windows, span)
-        for outcome, colour in OUTCOMES.items():
+        for order, (outcome, colour) in enumerate(OUTCOMES.items()):
             ended = Counter(
                 np.floor(_end_s(call)) for call in history.calls if call.completion and call.completion.type == outcome
             )
             if ended:
                 counts = [ended[second] for second in seconds]
-                axes.plot(seconds + 0.5, counts, color=colour, linewidth=1.6, drawstyle="steps-mid", zorder=3)
+                axes.plot(seconds + 0.5, counts, color=colour, linewidth=1.6, drawstyle="steps-mid", zorder=5 - order)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))

@@ -148,7 +148,7 @@ def _decompress(name: str, data: bytes) -> tuple[bytes, list[str]]:
         except zlib.error as error:
             raise HistoryError([f"{name}: damaged gzip data ({error}); expected a gzip or plain text file"]) from None
         if not member.eof:
-            return b"".join(plain), [f"{name}: the gzip data ends early; what came before it was read"]
+            return b"".join(plain), [f"{Path(name).name}: the gzip data ends early; what came before it was read"]
         data = member.unused_data
     return b"".join(plain) or data, []
 
@@ -166,24 +166,26 @@ def _parse(name: str, data: bytes) -> tuple[list[Operation], list[str], list[str
             problems.append(_explain(name, number, line, error))
     if not last:
         return operations, problems, []
-    number = len(lines) + 1
     try:
         operations.append(_decoder.decode(last))
     except (ValueError, RecursionError) as error:
-        if _is_json(last):
-            problems.append(_explain(name, number, last, error))
-        else:
-            offset = len(data) - len(last)
-            return operations, problems, [f"{name}:{number}: the last line is torn, from byte {offset:,} on; left out"]
+        if not _is_torn(last):
+            return operations, [*problems, _explain(name, len(lines) + 1, last, error)], []
+        where = f"{Path(name).name}:{len(lines) + 1}"  # warnings go into results.json: no path of this machine in them
+        torn = f"{where}: the last line is torn, from byte {len(data) - len(last)} on; it was left out"
+        return operations, problems, [torn]
     return operations, problems, []
 
 
-def _is_json(line: bytes) -> bool:
+def _is_torn(line: bytes) -> bool:
+    """Whether a line without a newline is the beginning of an operation, and not a whole one."""
+    if not re.match(rb'\s*\{\s*("|$)', line):
+        return False
     try:
         msgspec.json.decode(line)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return True
+    return False
 
 
 _EXPECTED = {
