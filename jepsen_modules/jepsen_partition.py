@@ -138,7 +138,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether the rules had to be changed.
+  description: Whether the rules had to be changed. In a failure, whether they were.
   type: bool
   returned: always
 actions:
@@ -196,6 +196,7 @@ from ansible.module_utils.jepsen_nft import (
     BACKEND,
     Nft,
     NftError,
+    ReadBackError,
     Rule,
     describe,
     exempt_rules,
@@ -362,7 +363,7 @@ def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule]) -> None:
     nft.commit(text)
     armed = parse(nft.read() or '{"nftables": []}')
     if armed != wanted:
-        raise NftError(
+        raise ReadBackError(
             f"nft took the rules but lists others, so somebody else changes the table inet jepsen: wanted "
             f"{describe(wanted)!r}, found {describe(armed)!r}; run jepsen_heal, then try again alone"
         )
@@ -411,7 +412,7 @@ def main() -> None:
     try:
         result = run(module)
     except (RefusedError, GrudgeError, AddressError, NftError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), changed=isinstance(error, ReadBackError))
     module.exit_json(**result)
 
 

@@ -90,10 +90,9 @@ def peer_addresses(peers: list[str], given: dict[str, list[str]], own: set[str])
         all_of_them = dict.fromkeys(address for name in some for address in resolved[name])
         usable = [a for a in all_of_them if a not in own and not _nobody(a)]
         if not usable:
-            which = ", ".join(dict.fromkeys(some))
-            but = f", or only as {' '.join(all_of_them)}, which is this node itself" if all_of_them else ""
+            found = f"lead only to {' '.join(all_of_them)}, this node itself" if all_of_them else "lead nowhere"
             raise AddressError(
-                f"no address of the peer {peer} is known here: tried {which} for {RESOLVE_BOUND_S:.0f} s{but}; "
+                f"no address of the peer {peer} is known here: the names {', '.join(dict.fromkeys(some))} {found}; "
                 f"give {peer} an ansible_host or a jepsen_address in the inventory, or a line in this node's /etc/hosts"
             )
         result[peer] = usable

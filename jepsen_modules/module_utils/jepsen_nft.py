@@ -31,6 +31,10 @@ class NftError(Exception):
     """nft refused; the text says what was attempted, what it printed and what to do."""
 
 
+class ReadBackError(NftError):
+    """The rules were committed, and are not what they should be."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule of the chain ``partition``.
