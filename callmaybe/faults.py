@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jepsen_modules.module_utils.jepsen_clocks import clock_offsets
+from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
 from analysis.atomic import write_atomically
 from callmaybe.project import UserError
@@ -31,12 +31,12 @@ def plan_windows(folder: Path, probes: Probes, ahead_s: float) -> dict[str, Any]
     plan = yaml.safe_load((folder / "scenario.yml").read_text(encoding="utf-8"))
     _check_whole(plan["nodes"], probes)
     t0_ns = (int(time.time() + ahead_s) + 1) * 10**9
-    offsets_ns = clock_offsets(probes)
+    offsets_ns, spread_ns = clock_offsets({node: probe["one_way_ns"] for node, probe in probes.items()})
     faults = {
         "t0_ns": t0_ns,
         "backend": "nftables",
         "clock_offsets_ns": offsets_ns,
-        "clock_spread_ns": max(offsets_ns.values()) - min(offsets_ns.values()) if offsets_ns else 0,
+        "clock_spread_ns": spread_ns,
         "windows": [
             {
                 **window,
@@ -59,9 +59,10 @@ def record_counters(folder: Path, statuses: Probes) -> dict[str, Any]:
     faults: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for window in faults["windows"]:
         window["dropped"] = {
-            node: counters[window["name"]]
-            for node, counters in ((node, status.get("dropped", {})) for node, status in statuses.items())
-            if window["name"] in counters
+            node: armed["dropped"]
+            for node, status in statuses.items()
+            for armed in status.get("windows", [])
+            if armed["name"] == window["name"]
         }
     faults["collected"] = True
     write_atomically(path, _encode(faults))

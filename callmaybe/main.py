@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from analysis.errors import AnalysisError
-from analysis.judge import check_history, judge, sentences
+from analysis.judge import check_history, judge, read_results, sentences
 from analysis.report import write_report
+from analysis.run_folder import read_scenario
 from callmaybe import lab as the_lab
 from callmaybe.project import UserError
 from callmaybe.run import Run, exit_status
@@ -67,7 +68,7 @@ def run_scenario(
     outcome = run.go(variables)
     if run.folder is None or not (run.folder / "results.json").exists():
         raise UserError(f"{scenario}: {outcome.reason}" + (f" (see {run.folder})" if run.folder else ""))
-    _print_verdict(sentences(run.folder))
+    _print_verdict(sentences(read_results(run.folder), read_scenario(run.folder)))
     console.print(f"         report  {_short(run.folder / 'report.html')}", highlight=False, soft_wrap=True)
     if not outcome.ok:
         console.print(f"         but     {outcome.reason}", highlight=False, soft_wrap=True)
@@ -88,7 +89,7 @@ def check(history: Path, checker: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(results, indent=1))
     else:
-        _print_verdict(sentences(history) if history.is_dir() else [])
+        _print_verdict(sentences(results, read_scenario(history) if history.is_dir() else None))
     sys.exit({True: 0, False: 1}.get(results["valid"], 2))
 
 

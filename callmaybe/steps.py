@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import click
+
 from analysis.judge import judge, sentences
 from analysis.report import write_report
-
+from analysis.run_folder import read_scenario
 from callmaybe.expand import expand as expand_scenario
 from callmaybe.faults import plan_windows, record_counters
 
@@ -50,6 +51,6 @@ def collect(folder: Path) -> None:
 @FOLDER
 def judge_run(folder: Path) -> None:
     """Judges a run, writes its report and prints the verdict."""
-    judge(folder)
+    results = judge(folder)
     write_report(folder)
-    click.echo("\n".join(sentences(folder)))
+    click.echo("\n".join(sentences(results, read_scenario(folder))))

@@ -1,5 +1,6 @@
 """The progress file: what a run is doing now, for whoever shows it."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Status:
 
 
 class ProgressFile:
-    """Writes `progress.json`: phase, elapsed_s, duration_s, ok, fail, info, active_windows, waiting_for."""
+    """Writes `progress.json`: pid, phase, elapsed_s, duration_s, ok, fail, info, active_windows, waiting_for."""
 
     def __init__(  # noqa: PLR0913, PLR0917  (all that it shows)
         self,
@@ -52,6 +53,7 @@ class ProgressFile:
         """
         elapsed_s = self._clock.elapsed_s()
         shown = {
+            "pid": os.getpid(),  # whom to ask to stop
             "phase": self._status.phase,
             "elapsed_s": round(elapsed_s, 3),
             "duration_s": self._duration_s,
