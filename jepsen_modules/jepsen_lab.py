@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """Ansible module: brings a lab of Debian nodes up on this machine, or takes it down."""
 
 from __future__ import annotations
@@ -86,26 +85,28 @@ from pathlib import Path
 
 from ansible.module_utils import jepsen_lab_house as house
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_lab_preflight import check_root
 from ansible.module_utils.jepsen_lab_lock import locked
 from ansible.module_utils.jepsen_lab_plan import RELEASES, STATE, Lab, LabError
+from ansible.module_utils.jepsen_lab_preflight import check_root
 
 
 def bring_up(module: AnsibleModule) -> list[str]:
-    """Brings the lab up; returns what was done."""
+    """Brings the lab up; returns what was done, or in check mode would be."""
     params = module.params
     lab = Lab(params["nodes"], params["release"], params["mirror"], params["security_mirror"], params["subnet"])
     found = house.look(lab)
-    if module.check_mode:
-        return found.needed()
-    return house.bring_up(lab, found, Path(params["image"]), Path(params["programs"]), params["timeout_s"])
+    actions: list[str] = found.needed()
+    if actions and not module.check_mode:
+        actions = house.bring_up(lab, found, Path(params["image"]), Path(params["programs"]), params["timeout_s"])
+    return actions
 
 
 def take_down(module: AnsibleModule) -> list[str]:
-    """Takes the lab down; returns what was done."""
-    if module.check_mode:
-        return ["took the lab down"] if house.remains() else []
-    return house.take_down()
+    """Takes the lab down; returns what was done, or in check mode would be."""
+    there = house.remains()
+    if there and not module.check_mode:
+        house.take_down()
+    return ["took the lab down"] if there else []
 
 
 def main() -> None:
@@ -130,7 +131,7 @@ def main() -> None:
         check_root()
         with locked():
             actions = bring_up(module) if up else take_down(module)
-    except LabError as error:
+    except (LabError, OSError) as error:
         module.fail_json(msg=str(error))
     result = {"inventory": str(STATE / "inventory.yml")} if up else {}
     module.exit_json(changed=bool(actions), actions=actions, **result)

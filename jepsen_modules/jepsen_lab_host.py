@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """Ansible module: checks whether this machine can hold a lab."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ DOCUMENTATION = r"""
 module: jepsen_lab_host
 short_description: Check whether this machine can hold a lab of Debian nodes
 description:
-  - Checks for root and for the kernel features of the lab by trying them, and names the Debian packages that are missing.
+  - Checks for root, tries the kernel features of the lab, and names the Debian packages that are missing.
   - Changes nothing.
 attributes:
   check_mode:
@@ -32,8 +31,8 @@ missing_packages:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_lab_preflight import check_kernel, check_root, missing_packages
 from ansible.module_utils.jepsen_lab_plan import LabError
+from ansible.module_utils.jepsen_lab_preflight import check_kernel, check_root, missing_packages
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
         missing = missing_packages()
         if not missing:  # the features are tried with the packages' programs
             check_kernel()
-    except LabError as error:
+    except (LabError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, missing_packages=missing)
 

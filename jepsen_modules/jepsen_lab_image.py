@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """Ansible module: builds the image that the lab's nodes start from."""
 
 from __future__ import annotations
@@ -65,7 +64,10 @@ from ansible.module_utils.jepsen_lab_lock import locked
 from ansible.module_utils.jepsen_lab_plan import RELEASES, Lab, LabError
 from ansible.module_utils.jepsen_lab_run import run
 
-PACKAGES = "ca-certificates,dbus,iproute2,iptables,nftables,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv"
+PACKAGES = (
+    "ca-certificates,dbus,iproute2,iptables,nftables,openssh-server,procps,python3,python3-apt,"
+    "sudo,systemd,systemd-sysv"
+)
 UNWANTED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/doc/*")
 CGROUP = "image"
 
@@ -111,7 +113,7 @@ def main() -> None:
         if changed and not module.check_mode:
             with locked():
                 build(lab, image, finish, params["timeout_s"])
-    except LabError as error:
+    except (LabError, OSError) as error:
         module.fail_json(msg=f"The image for {params['release']} could not be built. {error}")
     module.exit_json(changed=changed, image=str(image))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.jepsen_lab_plan import LabError
@@ -28,7 +29,7 @@ JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 70; shift; d
 def hierarchies() -> list[Path]:
     """Where cgroup hierarchies are mounted: one on a host with cgroup v2 alone, several on older ones."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
-    return [Path(words[1]) for words in mounts if words[2] in ("cgroup", "cgroup2")]
+    return list(dict.fromkeys(Path(words[1]) for words in mounts if words[2] in ("cgroup", "cgroup2")))
 
 
 def unified() -> bool:
@@ -60,6 +61,11 @@ def processes(name: str = "") -> set[int]:
     return found - {0}  # 0 stands for a process of another PID namespace
 
 
+def exist() -> bool:
+    """Whether there is any cgroup of the lab's."""
+    return bool(_groups(""))
+
+
 def end(name: str = "", *, timeout_s: float = 20) -> bool:
     """Kills all processes of one of the lab's cgroups, or of all, and removes the cgroups.
 
@@ -82,6 +88,9 @@ def end(name: str = "", *, timeout_s: float = 20) -> bool:
         time.sleep(0.01)
     for group in groups:
         _remove(group, deadline)
+        if group.parent.name == GROUP:
+            with suppress(OSError):  # others are in it
+                group.parent.rmdir()
     return bool(groups)
 
 

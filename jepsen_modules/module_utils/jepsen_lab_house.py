@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from ansible.module_utils import jepsen_lab_cgroups as cgroups
 from ansible.module_utils import jepsen_lab_network as network
 from ansible.module_utils import jepsen_lab_nodes as nodes
-from ansible.module_utils.jepsen_lab_preflight import check_subnet
 from ansible.module_utils.jepsen_lab_plan import CACHE, STATE, Lab, LabError
+from ansible.module_utils.jepsen_lab_preflight import check_subnet
 from ansible.module_utils.jepsen_lab_run import start
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def bring_up(lab: Lab, found: Found, image: Path, programs: Path, timeout_s: flo
     if found.whole:
         for node in found.off:
             cgroups.end(node.name)
-            nodes.power_on(lab, node, image, programs / "run_node.sh")
+            nodes.power_on(lab, node, programs / "run_node.sh")
         if not nodes.wait_for_ssh(found.off, timeout_s=timeout_s):
             return found.needed()
     return [*take_down(), *_build(lab, image, programs, timeout_s)]
@@ -86,7 +86,7 @@ def bring_up(lab: Lab, found: Found, image: Path, programs: Path, timeout_s: flo
 
 def remains() -> bool:
     """Whether there is anything of a lab on this machine."""
-    return STATE.exists() or network.intact() or bool(cgroups.processes())
+    return any((STATE.exists(), network.intact(), cgroups.exist()))
 
 
 def take_down() -> list[str]:
@@ -108,18 +108,18 @@ def take_down() -> list[str]:
 def _build(lab: Lab, image: Path, programs: Path, timeout_s: float) -> list[str]:
     """Builds a lab where there is none."""
     check_subnet(lab.network)
+    _prune(lab, image)
     STATE.mkdir(parents=True)
     try:
+        nodes.IMAGE.symlink_to(image)
         network.build(lab)
         _start_proxy(lab, programs / "package_proxy.py")
         nodes.make_keys(lab)
         for node in lab.nodes:
             nodes.make_disk(lab, node)
-            nodes.power_on(lab, node, image, programs / "run_node.sh")
-        silent = nodes.wait_for_ssh(lab.nodes, timeout_s=timeout_s)
-        if silent:
-            raise LabError(nodes.last_words(silent))
-    except LabError:
+            nodes.power_on(lab, node, programs / "run_node.sh")
+        nodes.must_answer(lab.nodes, timeout_s=timeout_s)
+    except BaseException:  # Ctrl-C and a full disk as well
         take_down()
         raise
     (STATE / "inventory.yml").write_text(lab.inventory(), encoding="utf-8")
@@ -127,6 +127,13 @@ def _build(lab: Lab, image: Path, programs: Path, timeout_s: float) -> list[str]
     unfinished.write_text(lab.to_json(), encoding="utf-8")
     unfinished.rename(PLAN)
     return [f"built the lab of {lab.node_count} {lab.release} nodes"]
+
+
+def _prune(lab: Lab, image: Path) -> None:
+    """Removes older images of the release; no lab is up that could lie over one."""
+    for other in image.parent.glob(f"{lab.release}-*"):
+        if other != image:
+            shutil.rmtree(other)
 
 
 def _start_proxy(lab: Lab, program: Path) -> None:
@@ -156,5 +163,5 @@ def _erase() -> None:
             if time.monotonic() > deadline:
                 raise LabError(f"{error.filename} could not be removed: {error.strerror}.") from None
             time.sleep(0.05)
-    if STATE.parent.is_dir() and not os.listdir(STATE.parent):
+    with suppress(OSError):  # absent, or somebody else's as well
         STATE.parent.rmdir()

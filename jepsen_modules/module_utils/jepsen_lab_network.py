@@ -82,6 +82,11 @@ def intact() -> bool:
     return Path(f"/sys/class/net/{HOST_LINK}").exists() and os.path.ismount(NAMESPACE)
 
 
+def unplug(link: str) -> None:
+    """Removes an interface from the lab's bridge, if it is there."""
+    run([*INSIDE, "ip", "link", "delete", link], check=False)
+
+
 def remove() -> bool:
     """Takes away whatever of the lab's network there is; the processes in it must have ended.
 
@@ -120,7 +125,7 @@ def listen_for_proxy(lab: Lab) -> socket.socket:
 def _in_namespace() -> Iterator[None]:
     """Puts this thread into the lab's namespace; sockets made there stay there."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, NAMESPACE.open("rb") as lab:
+    with Path("/proc/thread-self/ns/net").open("rb") as home, NAMESPACE.open("rb") as lab:
         if libc.setns(lab.fileno(), CLONE_NEWNET):
             raise LabError(f"The network namespace {NAMESPACE} cannot be entered: {os.strerror(ctypes.get_errno())}.")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils import jepsen_lab_cgroups as cgroups
-from ansible.module_utils.jepsen_lab_network import INSIDE, uplink_mtu_bytes
+from ansible.module_utils.jepsen_lab_network import INSIDE, unplug, uplink_mtu_bytes
 from ansible.module_utils.jepsen_lab_plan import LAB_BRIDGE, STATE, USER, LabError
 from ansible.module_utils.jepsen_lab_run import run, start
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.jepsen_lab_plan import Lab, Node
 
+MACHINE = "cmm-"  # before a node's name, for systemd-nspawn, which may run machines of the same name
 USER_ID = 1000  # of the user in the image
 HOST_KEY = STATE / "host_key"  # one for all nodes, made with the lab, so that it is known before they are
 USER_KEY = STATE / "ssh_key"
 KNOWN_HOSTS = STATE / "known_hosts"
+IMAGE = STATE / "image"  # a link: what all disks of this lab lie over, even when there is a newer one
 # A clock, kernel modules and raw devices are the host's, not a node's.
 DROPPED_CAPABILITIES = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO"
 
@@ -84,21 +87,21 @@ def make_disk(lab: Lab, node: Node) -> None:
     _authorize(upper / "home" / USER)
 
 
-def power_on(lab: Lab, node: Node, image: Path, runner: Path) -> None:
+def power_on(lab: Lab, node: Node, runner: Path) -> None:
     """Starts a node from its disk.
 
     Args:
         lab: The lab that it belongs to.
         node: The node; none of its processes may be alive.
-        image: The folder of the image that its disk lies over.
         runner: The script run_node.sh.
     """
+    unplug(f"vb-{MACHINE}{node.name}")  # the cable of a node that was killed may still hang there
     options = [
         "--boot",
         "--quiet",
         "--register=no",
         "--keep-unit",
-        f"--machine=cmm-{node.name}",
+        f"--machine={MACHINE}{node.name}",
         f"--hostname={node.name}",
         f"--network-bridge={LAB_BRIDGE}",
         "--timezone=off",
@@ -115,7 +118,7 @@ def power_on(lab: Lab, node: Node, image: Path, runner: Path) -> None:
             *environment,
             *INSIDE,
             *("unshare", "--mount", "--propagation=private", "--"),
-            *("sh", str(runner), str(image), str(node.disk)),
+            *("sh", str(runner), str(IMAGE.resolve()), str(node.disk)),
             *options,
         ],
         node.console,
@@ -157,16 +160,21 @@ def end_connections(nodes: Iterable[Node]) -> None:
             run(["ssh", "-o", f"ControlPath={control}", "-O", "exit", str(node.ipv4.ip)], timeout_s=5, check=False)
 
 
-def last_words(nodes: Sequence[Node]) -> str:
-    """A sentence on nodes that do not answer, with the end of the first one's console."""
-    node = nodes[0]
-    lines = (
-        node.console.read_text(encoding="utf-8", errors="replace").strip().splitlines() if node.console.exists() else []
-    )
-    return (
-        f"SSH does not answer on {', '.join(n.name for n in nodes)}. The console of {node.name} ({node.console}) "
-        f"ends with: {' / '.join(lines[-3:]) or 'nothing'}"
-    )
+def must_answer(nodes: Sequence[Node], *, timeout_s: float) -> None:
+    """Waits until a login on each node succeeds.
+
+    Raises:
+        LabError: On some it did not within the bound; the message has the end of the first one's console.
+    """
+    silent = wait_for_ssh(nodes, timeout_s=timeout_s)
+    if silent:
+        node = silent[0]
+        console = node.console.read_text(encoding="utf-8", errors="replace") if node.console.exists() else ""
+        lines = re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", console).strip().splitlines()
+        raise LabError(
+            f"After {timeout_s:.0f} s SSH does not answer on {', '.join(n.name for n in silent)}. "
+            f"The console of {node.name} ends with: {' / '.join(lines[-5:]) or 'nothing'}"
+        )
 
 
 def _authorize(home: Path) -> None:

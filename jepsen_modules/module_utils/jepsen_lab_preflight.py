@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,12 +46,20 @@ def check_kernel() -> None:
         "network namespaces, bridges and veth pairs (modules bridge, veth)",
         "unshare --net sh -c 'ip link add cmm1 type bridge && ip link add cmm2 type veth peer name cmm3'",
     )
-    parent = next(path for path in STATE.parents if path.exists())
-    with tempfile.TemporaryDirectory(prefix=".callmaybe-", dir=parent) as folder:
+    probe = STATE.parent / "probe"
+    shutil.rmtree(probe, ignore_errors=True)  # of a check that was killed
+    for folder in ("lower", "upper", "work", "root"):
+        (probe / folder).mkdir(parents=True)
+    options = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+    try:
         _try(
-            f"overlayfs with {parent} as its upper layer (module overlay; a folder that is itself an overlay cannot be one)",
-            f"cd {folder} && mkdir l u w m && unshare --mount mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m",
+            f"overlayfs with its upper layer in {STATE.parent} (module overlay; that folder must not be on an overlay)",
+            f"unshare --mount mount -t overlay overlay -o {options} {probe}/root",
         )
+    finally:
+        shutil.rmtree(probe)
+        with suppress(OSError):  # a lab is in it
+            STATE.parent.rmdir()
 
 
 def check_root() -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a program, not a module of a package
 """The lab's package proxy: a caching HTTP proxy for apt, and for nothing else.
 
     package_proxy.py LISTENING-FD CACHE-FOLDER ORIGIN...
@@ -29,7 +30,7 @@ TIMEOUT_S = 30  # of each wait for the mirror or for a node
 CHUNK_BYTES = 1 << 16
 
 
-class Origin(Exception):
+class MirrorError(Exception):
     """The mirror's answer where it is not a file: an HTTP status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -50,12 +51,12 @@ class Store:
         """Returns the file behind an address, fetched if need be.
 
         Raises:
-            Origin: The address is not one of ours, or the mirror does not have it, or cannot be reached.
+            MirrorError: The address is not one of ours, or the mirror does not have it, or cannot be reached.
         """
         parts = urlsplit(url)
         path = Path(unquote(parts.path).lstrip("/"))
         if parts.scheme != "http" or parts.netloc not in self.schemes or ".." in path.parts or parts.query:
-            raise Origin(403, f"the lab's package proxy serves only {', '.join(self.schemes)}, not {url}")
+            raise MirrorError(403, f"the lab's package proxy serves only {', '.join(self.schemes)}, not {url}")
         file = self.folder / parts.netloc / path
         with self._guard:
             lock = self._locks.setdefault(file, threading.Lock())
@@ -83,11 +84,12 @@ class Store:
             _say(f"fetched {url}")
         except urllib.error.HTTPError as error:
             if error.code != 304:
-                raise Origin(error.code, f"{url}: {error.reason}") from None
+                raise MirrorError(error.code, f"{url}: {error.reason}") from None
             os.utime(file, (time.time(), file.stat().st_mtime))
         except (OSError, http.client.HTTPException) as error:
             if not file.exists():
-                raise Origin(504, f"{url} could not be fetched: {error}") from None
+                raise MirrorError(504, f"{url} could not be fetched: {error}") from None
+            os.utime(file, (time.time(), file.stat().st_mtime))  # the next minute's requests need not wait again
             _say(f"kept {file}: {error}")
 
 
@@ -112,7 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         try:
             file = self.store.get(self.path).open("rb")
-        except Origin as error:
+        except MirrorError as error:
             self.send_error(error.status, explain=str(error))
             return
         with file:

@@ -5,6 +5,7 @@
 set -eu
 image=$1 disk=$2
 shift 2
+mount -t tmpfs tmpfs /run # what systemd-nspawn leaves there when it is killed stays in here and goes with it
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$disk/upper,workdir=$disk/work" "$disk/root"
 while :; do
   status=0
