@@ -137,7 +137,7 @@ def _shade(axes: Axes, windows: list[Window], span: Span) -> None:
     """Shades each window and names it above; overlapping ones get darker."""
     shown = [window for window in windows if window.from_s < span.end_s and window.until_s > span.begin_s]
     begins_s = [max(window.from_s, span.begin_s) for window in shown]
-    for window, begin_s, next_s in zip(shown, begins_s, [*begins_s[1:], span.end_s], strict=True):
+    for window, begin_s, next_s in zip(shown, begins_s, [*begins_s, span.end_s][1:], strict=True):
         end_s = min(window.until_s, span.end_s)
         axes.axvspan(begin_s, end_s, color=SHADE, alpha=0.16, linewidth=0, zorder=1)
         for edge_s in (begin_s, end_s):

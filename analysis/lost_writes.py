@@ -150,7 +150,7 @@ def _findings(writes: Writes) -> list[str]:
         verb = "was" if lost == 1 else "were"
         findings.append(f"{lost:,} of {acknowledged:,} acknowledged writes {verb} lost ({percent(lost, acknowledged)})")
     if writes.unexpected:
-        findings.append(f"the final read has {len(writes.unexpected):,} elements that nobody added")
+        findings.append(f"the final read has {plural(len(writes.unexpected), 'element')} that nobody added")
     return findings
 
 
@@ -162,7 +162,8 @@ def _doubts(history: History, windows: list[Window], writes: Writes) -> list[str
     if not writes.acknowledged:
         doubts.append("no write was acknowledged, so none could be lost")
     if writes.unread:
-        doubts.append(f"{len(writes.unread):,} writes were acknowledged after the final read began, and not read again")
+        late = plural(len(writes.unread), "acknowledged write")
+        doubts.append(f"the final read began before {late} ended, and nobody read again")
     return doubts
 
 
@@ -177,7 +178,12 @@ def _no_final_read(history: History, end: int | None) -> str:
 
 
 def _praise(writes: Writes) -> str:
-    return f"all {len(writes.acknowledged):,} acknowledged writes were in the final read"
+    return f"the final read has all {plural(len(writes.acknowledged), 'acknowledged write')}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Returns `1 element`, `1,204 elements`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(part: int, whole: int) -> str:

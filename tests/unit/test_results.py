@@ -1,0 +1,260 @@
+"""The verdict of a run: what checkers found, weighed against the evidence; and how a person reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from analysis.history import HistoryError
+from analysis.judge import check_history, judge, read_results, sentences
+from analysis.run_folder import RunError, read_scenario
+from tests.unit.hand_made import Event, add, make_folder, read, window, write_history
+from tests.unit.synthetic_run import make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.unit
+
+GOOD = [*add(1), *add(2), *read([1, 2])]
+BAD = [*add(1), *add(2), *read([1])]
+CUT = window(0, 4)
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_run_is_judged_and_results_are_written(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    results = judge(folder)
+    assert (results["valid"], results["reason"]) == (True, "the final read has all 2 acknowledged writes")
+    assert results["operations"] == {
+        "add": {"invoke": 2, "ok": 2, "fail": 0, "info": 0},
+        "read": {"invoke": 1, "ok": 1, "fail": 0, "info": 0},
+    }
+    assert json.loads((folder / "results.json").read_text()) == results == read_results(folder)
+
+
+def test_judging_again_gives_the_same_bytes_and_leaves_nothing_else(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    judge(folder)
+    before = (folder / "results.json").read_bytes()
+    judge(folder)
+    assert (folder / "results.json").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cluster.json", "faults.json", "history.jsonl", "results.json", "scenario.yml",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("windows", "doubt"),
+    [
+        ([window(0, 4, dropped=0)], "cut-1 dropped no packets, so the cut was not tested"),
+        (
+            [window(0, 4, dropped=None)],
+            "the counters of cut-1 were never read, so nobody knows whether it cut anything",
+        ),
+        ([CUT, window(1, 2, "cut-2", dropped=0)], "cut-2 dropped no packets, so the cut was not tested"),
+    ],
+)
+def test_a_window_that_did_not_bite_makes_valid_unknown(tmp_path: Path, windows: list[Any], doubt: str) -> None:
+    results = judge(make_folder(tmp_path, GOOD, windows))
+    assert (results["valid"], results["reason"], results["doubts"]) == ("unknown", doubt, [doubt])
+    assert results["checkers"]["lost-writes"]["valid"] == "unknown"
+    assert results["checkers"]["lost-writes"]["ok_count"] == 2
+
+
+def test_a_window_that_did_not_bite_excuses_no_loss(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, BAD, [window(0, 4, dropped=0)])
+    results = judge(folder)
+    assert (results["valid"], results["reason"]) == (False, "1 of 2 acknowledged writes was lost (50.0 %)")
+    assert sentences(results, read_scenario(folder)) == [
+        "INVALID  1 of 2 acknowledged writes was lost (50.0 %).",
+        "Acknowledged by n1 (1), all inside cut-1.",
+        "But: cut-1 dropped no packets, so the cut was not tested.",
+    ]
+
+
+def test_a_node_whose_counters_are_missing_is_named(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    faults = json.loads((folder / "faults.json").read_text())
+    faults["windows"][0] |= {"grudge": {"n1": ["n2"], "n2": ["n1"]}, "dropped": {"n1": {"n2": 0}}}
+    change(folder / "faults.json", windows=faults["windows"])
+    assert judge(folder)["reason"] == (
+        "cut-1 dropped no packets (the counters of n2 could not be read), so the cut was not tested"
+    )
+    faults["windows"][0]["dropped"] = {"n1": {"n2": 3}}
+    change(folder / "faults.json", windows=faults["windows"])
+    assert judge(folder)["valid"] is True
+
+
+def test_a_window_asked_for_and_not_armed_is_a_doubt(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    change(folder / "faults.json", windows=[])
+    assert judge(folder)["reason"] == "cut-1 was asked for but never armed"
+    (folder / "faults.json").unlink()
+    assert judge(folder)["reason"] == "cut-1 was asked for, but there is no faults.json"
+
+
+def test_a_run_without_faults_needs_no_faults_json(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [])
+    (folder / "faults.json").unlink()
+    assert judge(folder)["valid"] is True
+
+
+def test_a_function_that_never_succeeded_is_said(tmp_path: Path) -> None:
+    write = [(3, "invoke", "write", 1), (3, "fail", "write", 1)]
+    results = judge(make_folder(tmp_path, [*write, *GOOD], []))
+    assert (results["valid"], results["reason"]) == ("unknown", "of 1 write operations none succeeded")
+
+
+def test_all_reads_failed(tmp_path: Path) -> None:
+    results = judge(make_folder(tmp_path, [*add(1), *read(None), *read(None)], [CUT]))
+    assert results["valid"] == "unknown"
+    assert results["reason"] == (
+        "no final read: 1 tried after the last window's end at 4.0 s, none succeeded "
+        "(the last error: Refused: not the primary); of 2 read operations none succeeded"
+    )
+
+
+def test_a_torn_history_is_a_warning_and_never_valid_by_accident(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    whole = (folder / "history.jsonl").read_bytes()
+    first_of_read = whole.rindex(b"\n", 0, whole.rindex(b"\n")) + 1
+    for cut in range(1, len(whole)):
+        (folder / "history.jsonl").write_bytes(whole[:cut])
+        results = judge(folder)
+        line_is_whole = whole[cut : cut + 1] == b"\n" or whole[cut - 1 : cut] == b"\n"
+        assert bool(results["warnings"]) == (not line_is_whole)
+        assert results["valid"] == (True if cut == len(whole) - 1 else "unknown"), cut
+    (folder / "history.jsonl").write_bytes(whole[: first_of_read + 10])
+    torn = f"Note: history.jsonl:6: the last line is torn, from byte {first_of_read} on; it was left out."
+    assert sentences(judge(folder))[-1] == torn
+
+
+def test_registers_are_recorded_and_not_judged_yet(tmp_path: Path) -> None:
+    events: list[Event] = [(0, "invoke", "write", 1), (0, "ok", "write", 1)]
+    results = judge(make_folder(tmp_path, events, [CUT], checkers=["linearizable-register"]))
+    assert results["checkers"] == {
+        "linearizable-register": {
+            "valid": "unknown",
+            "reason": "no checker for linearizable-register yet: the history is recorded and can be checked later",
+        }
+    }
+
+
+def test_checkers_compose_to_the_worst(tmp_path: Path) -> None:
+    both = ["lost-writes", "linearizable-register"]
+    assert judge(make_folder(tmp_path, GOOD, [CUT], checkers=both))["valid"] == "unknown"
+    results = judge(make_folder(tmp_path, BAD, [CUT], checkers=both))
+    assert (results["valid"], results["reason"]) == (False, "1 of 2 acknowledged writes was lost (50.0 %)")
+    nothing = judge(make_folder(tmp_path, GOOD, [CUT], checkers=[]))
+    assert (nothing["valid"], nothing["reason"]) == ("unknown", "no checker was asked for")
+
+
+def test_a_history_alone_takes_its_windows_from_the_nemesis(tmp_path: Path) -> None:
+    told = {"window": "cut-1", "title": "n1 | n2"}
+    events: list[Event] = [
+        ("nemesis", "info", "arm", told),
+        *add(1),
+        ("nemesis", "info", "start", told),
+        *add(2),
+        ("nemesis", "info", "end", told),
+        *read([1]),
+    ]
+    path = write_history(tmp_path, events)
+    results = check_history(path, "lost-writes")
+    assert results["checkers"]["lost-writes"]["lost_by_window"] == {"cut-1": 1}
+    assert results["warnings"] == [
+        "no faults.json beside the history: whether its faults dropped anything was not checked"
+    ]
+    assert not (tmp_path / "results.json").exists()
+    unfinished = write_history(tmp_path, [*events[:6], *read([1])])
+    assert check_history(unfinished, "lost-writes")["reason"].startswith("no final read: none was tried after the last")
+
+
+def test_a_history_alone_reads_the_faults_beside_it_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "run", GOOD, [window(0, 4, dropped=0)])
+    for history in (folder, folder / "history.jsonl"):
+        results = check_history(history, "lost-writes")
+        assert (results["valid"], results["warnings"]) == ("unknown", [])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((folder / "history.jsonl").read_bytes())))
+    assert check_history("-", "lost-writes", folder / "faults.json")["valid"] == "unknown"
+
+
+def test_the_verdict_stands_beside_the_published_one(tmp_path: Path) -> None:
+    lost = make_run(tmp_path / "lost")
+    assert sentences(judge(lost), read_scenario(lost)) == [
+        "INVALID  480 of 2,361 acknowledged writes were lost (20.3 %).  Published 2013: 1,126 of 1,998 (56.4 %).",
+        "Acknowledged by n1 (240) and n2 (240), all inside cut-1.",
+    ]
+    kept = make_run(tmp_path / "kept", loses=False)
+    assert sentences(judge(kept), read_scenario(kept)) == [
+        "VALID  The final read has all 2,361 acknowledged writes.  Published 2013: 1,126 of 1,998 (56.4 %).",
+    ]
+
+
+def test_losses_in_several_windows_and_outside_are_told_apart(tmp_path: Path) -> None:
+    events = [*add(1), *add(2, process=1), *add(3, process=2), *read([]), *read([], process=3)]
+    results = judge(make_folder(tmp_path, events, [window(0, 2), window(2, 4, "cut-2")]))
+    assert sentences(results)[1] == (
+        "Acknowledged by n1 (1), n2 (1) and n3 (1), 1 inside cut-1 and 1 inside cut-2, 1 outside of any window."
+    )
+
+
+def test_final_reads_that_differ_are_told(tmp_path: Path) -> None:
+    results = judge(make_folder(tmp_path, [*add(1), *read([]), *read([1], process=1)], []))
+    assert sentences(results) == [
+        "VALID  The final read has all 1 acknowledged write.",
+        "The final reads of the nodes differ, in elements: n2 1, n5 0.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("scenario.yml", None, r"scenario\.yml: cannot be read \(No such file"),
+        ("scenario.yml", "a: [1", r"scenario\.yml:1: not YAML"),
+        ("scenario.yml", "scenario: x\nchecker: []", r"scenario\.yml: Object missing required field `checkers`"),
+        ("scenario.yml", "{scenario: x, checkers: [magic]}", "unknown checker 'magic'; there are: lost-writes, lin"),
+        ("faults.json", "{", r"faults\.json: Input data was truncated"),
+        (
+            "faults.json",
+            '{"windows": [{"name": "a", "from_s": "0"}]}',
+            r"faults\.json: .* at `\$\.windows\[0\]\.from_s`",
+        ),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(tmp_path: Path, name: str, text: str | None, problem: str) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    (folder / name).unlink()
+    if text is not None:
+        (folder / name).write_text(text)
+    with pytest.raises(RunError, match=problem):
+        judge(folder)
+    assert not (folder / "results.json").exists()
+
+
+def test_a_folder_without_history_is_one_sentence(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    (folder / "history.jsonl").unlink()
+    with pytest.raises(HistoryError, match=r"history\.jsonl: cannot be read"):
+        judge(folder)
+
+
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    (folder / "results.json").mkdir()
+    with pytest.raises(RunError, match=r"results\.json: cannot be written \(Is a directory\)"):
+        judge(folder)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_an_unknown_checker_is_found_before_the_history_is_read(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="unknown checker 'magic'"):
+        check_history(tmp_path / "none", "magic")
