@@ -18,10 +18,11 @@ class Recorder:
     `record` returns when the kernel has the whole line. A client that records its invocation before it sends can
     therefore be killed at any moment, with -9 too: what was sent is in the history, and at most the last line is torn.
 
-    One `os.write` an event under one lock is the simplest way, and fast enough to stay: five threads write 4 to 10
-    times of what is asked for (bench/bench_recorder.py). Joining a completion with the next invocation gains a tenth.
-    Calling write(2) without giving up the interpreter's lock gains up to three times, but then one slow disk stops all
-    clients. A thread of its own that writes for the others costs two switches an event and is the slowest.
+    One `os.write` an event under one lock is the simplest way, and it is fast enough to stay (bench/bench_recorder.py).
+    Measured beside it, with the scheduler and five threads: a completion joined with the next invocation 1.1 times as
+    fast; write(2) without giving up the interpreter's lock 0.9 times, and one slow disk would stop all clients; one
+    thread that writes for all 0.5 times, since an event then costs two switches. A longer or shorter switch interval
+    of the interpreter gains nothing.
 
     Attributes:
         counts: How many operations ended as `ok`, `fail` and `info`; the nemesis' events are not counted.

@@ -19,6 +19,8 @@ from workloads.recorder import Recorder
 POLL_S = 0.5  # between two questions whether the cluster has recovered
 FINAL_READ_TRIES = 5
 FINAL_READ_PAUSE_S = 1.0
+CALLS_AN_OPERATION = 4  # at most: connect to whom to ask, ask, connect, call; each with its own time-out
+SLACK_S = 10.0  # for a busy machine, before a client counts as stuck
 
 
 class Worker:
@@ -56,8 +58,7 @@ class Scheduler:
         self._status = status
         self._stop = threading.Event()
         self._failure: Exception | None = None
-        # An operation asks for the primary, connects and calls: three calls at most, and then some for a busy machine.
-        self._operation_bound_s = 3 * spec.timeout_s + 10
+        self._operation_bound_s = CALLS_AN_OPERATION * spec.timeout_s + SLACK_S
 
     def interrupt(self) -> None:
         """Ends the main phase and all waiting; each client still makes one final read."""
