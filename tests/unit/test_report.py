@@ -139,10 +139,10 @@ EVIL = '<script>alert("x")</script>&$x^{'
 
 def test_all_values_are_escaped(tmp_path: Path) -> None:
     evil_window = {"name": EVIL, "fault": EVIL, "title": EVIL, "from_s": 0, "until_s": 4}
-    folder = make_folder(
-        tmp_path, [*add(1), *add(2, "fail"), *read([])], [window(0, 4, EVIL)],
-        scenario=EVIL, title=EVIL, database=EVIL, variant=EVIL, nodes=[EVIL], workload={"name": EVIL}, published={"source": EVIL, "lost_count": 1},
-    )  # fmt: skip
+    fields = dict.fromkeys(["scenario", "title", "database", "variant"], EVIL)
+    lists = {"nodes": [EVIL], "workload": {"name": EVIL}, "published": {"source": EVIL, "lost_count": 1}}
+    events = [*add(1), *add(2, "fail"), *read([])]
+    folder = make_folder(tmp_path, events, [window(0, 4, EVIL)], **fields, **lists)
     armed = evil_window | {"grudge": {EVIL: [EVIL]}, "dropped": {EVIL: {EVIL: 0}}}
     (folder / "faults.json").write_text(json.dumps({"backend": EVIL, "windows": [armed]}))
     (folder / "cluster.json").write_text(json.dumps({"version": EVIL}))
