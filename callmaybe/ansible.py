@@ -1,6 +1,8 @@
 """Runs a playbook through ansible-runner and hands out what happens as it happens."""
 
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +60,7 @@ def run_playbook(
             on_event(event)
         return True  # False would lose the event, and with it the stats
 
+    programs = Path(sys.executable).parent  # ansible-playbook of this very environment, activated or not
     private = Path(tempfile.mkdtemp(prefix="callmaybe-"))
     try:
         result = ansible_runner.run(
@@ -66,7 +69,7 @@ def run_playbook(
             playbook=name,
             inventory=str(inventory.resolve()),
             extravars=dict(variables),
-            envvars={"ANSIBLE_CONFIG": str(ANSIBLE_CONFIG)},
+            envvars={"ANSIBLE_CONFIG": str(ANSIBLE_CONFIG), "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"},
             event_handler=handle,
             cancel_callback=cancelled,
             suppress_env_files=True,
@@ -96,7 +99,8 @@ def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
 
 def _complaints(printed: str) -> list[str]:
     """What ansible-playbook said when it ended before any task, such as an inventory that cannot be read."""
-    return [line.strip() for line in printed.splitlines() if line.startswith(("ERROR", "[ERROR]"))][:1]
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return [line for line in lines if line.startswith(("ERROR", "[ERROR]"))][:1] or lines[-1:]
 
 
 def _first_line(text: str) -> str:
