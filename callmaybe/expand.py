@@ -96,7 +96,7 @@ def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
 
 def _windows(scenario: Scenario, path: Path, nodes: list[str], rng: random.Random) -> list[dict[str, Any]]:
     """Every window of the timeline, in the order of its start."""
-    windows = []
+    windows: list[dict[str, Any]] = []
     for number, fault in enumerate(scenario.faults):
         for turn in range(fault.times):
             try:

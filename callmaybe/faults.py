@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
 from analysis.atomic import write_atomically
 from callmaybe.project import UserError
+from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
 Probes = dict[str, dict[str, Any]]
 

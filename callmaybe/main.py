@@ -14,12 +14,13 @@ from analysis.report import write_report
 from analysis.run_folder import read_scenario
 from callmaybe import lab as the_lab
 from callmaybe.project import UserError
-from callmaybe.run import Run, exit_status
+from callmaybe.run import Run
 from callmaybe.scenario import find_scenario, load_scenario
 from callmaybe.steps import step
 
 EXIT_USAGE = 3  # 0, 1 and 2 are verdicts
 INTERRUPTED = 130
+EXIT_OF: dict[bool | str, int] = {True: 0, False: 1, "unknown": 2}
 VERDICT_STYLES = {"VALID": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
 console = Console()
 
@@ -68,11 +69,12 @@ def run_scenario(
     outcome = run.go(variables)
     if run.folder is None or not (run.folder / "results.json").exists():
         raise UserError(f"{scenario}: {outcome.reason}" + (f" (see {run.folder})" if run.folder else ""))
-    _print_verdict(sentences(read_results(run.folder), read_scenario(run.folder)))
+    results = read_results(run.folder)
+    _print_verdict(sentences(results, read_scenario(run.folder)))
     console.print(f"         report  {_short(run.folder / 'report.html')}", highlight=False, soft_wrap=True)
     if not outcome.ok:
         console.print(f"         but     {outcome.reason}", highlight=False, soft_wrap=True)
-    return exit_status(run.folder)
+    return EXIT_OF[results["valid"]]
 
 
 @cli.command()
@@ -90,7 +92,7 @@ def check(history: Path, checker: str | None, *, as_json: bool) -> None:
         click.echo(json.dumps(results, indent=1))
     else:
         _print_verdict(sentences(results, read_scenario(history) if history.is_dir() else None))
-    sys.exit({True: 0, False: 1}.get(results["valid"], 2))
+    sys.exit(EXIT_OF[results["valid"]])
 
 
 @cli.group()

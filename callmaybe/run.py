@@ -14,7 +14,6 @@ from rich.console import Console
 
 from callmaybe.ansible import Outcome, run_playbook
 from callmaybe.progress import Progress
-from callmaybe.project import UserError
 
 STEPS = ("Expand", "Provision", "Arm", "Drive", "Collect", "Judge")  # the plays of playbooks/test.yml that begin a step
 
@@ -158,16 +157,3 @@ def describe_step(step: str, folder: Path) -> str:
 def _dropped(window: dict[str, Any]) -> str:
     packets = sum(sum(peers.values()) for peers in window.get("dropped", {}).values())
     return f"{packets:,} packets dropped in {window['name']}"
-
-
-def exit_status(folder: Path) -> int:
-    """0 valid, 1 invalid, 2 unknown: from the run's results.json.
-
-    Raises:
-        UserError: the run came to no verdict.
-    """
-    try:
-        valid = json.loads((folder / "results.json").read_text(encoding="utf-8"))["valid"]
-    except OSError:
-        raise UserError(f"{folder}: no verdict was reached") from None
-    return {True: 0, False: 1}.get(valid, 2)

@@ -125,7 +125,7 @@ def _duration(kind: type, value: object) -> object:
     raise NotImplementedError(kind)
 
 
-def _sensible(scenario: Scenario, path: Path, tree: yaml.Node) -> Scenario:
+def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenario:
     """What the types cannot say: numbers above zero, windows inside of the run."""
     load = scenario.workload
     mistakes = [
