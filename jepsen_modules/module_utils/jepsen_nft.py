@@ -239,9 +239,9 @@ class Nft:
         said = f"nft printed {' '.join(printed.split())[:500]!r}"
         if "Operation not permitted" in printed:
             return f"{said}; run the task as root (become: true), with CAP_NET_ADMIN in this network namespace"
-        probe = "table inet jepsen_probe {{ chain c {{ type filter hook prerouting priority -450; {} }} }}\n"
+        probe = "table inet jepsen_probe {{\n chain c {{\n type filter hook prerouting priority -450\n {}\n }}\n }}\n"
         if self._run(["-c", "-f", "-"], probe.format(""))[0] != 0:
             return f"{said}; the kernel refuses any table of the family inet: load nf_tables (modprobe nf_tables)"
-        if self._run(["-c", "-f", "-"], probe.format(f"{_time('>=', 0)}counter drop; "))[0] != 0:
+        if self._run(["-c", "-f", "-"], probe.format(f"{_time('>=', 0)}counter drop"))[0] != 0:
             return f"{said}; the kernel cannot match `meta time`, which begins and ends a fault: use Linux 5.4 or later"
         return f"{said}; `nft list table inet jepsen` on the node shows what is armed, jepsen_heal removes it"

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 RUN_MODULE = Path(__file__).with_name("run_module.py")
+TRAFFIC = Path(__file__).with_name("traffic.py")
 
 
 def sh(command, **options):
     """Runs a command line; raises with what it printed when it fails."""
-    options = {"capture_output": True, "text": True, "timeout": 60, "check": False, **options}
-    done = subprocess.run(command.split(), **options)  # noqa: PLW1510 - check is in the options
+    done = subprocess.run(command.split(), capture_output=True, text=True, timeout=60, check=False, **options)
     assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
     return done.stdout
 
@@ -67,18 +68,18 @@ class Net:
     def arguments(self, node, **more):
         return {"nodes": self.nodes, "node": node, "addresses": {n: self.addresses(n) for n in self.nodes}, **more}
 
-    def start(self, module, node, *, check=False, environment=None, **more):
-        """Starts a module in a node; `finish` ends it."""
+    def start(self, module, node, *, check=False, environment=None, wrap=(), **more):
+        """Starts a module in a node; `finish` ends it. `wrap` goes before the interpreter."""
         wanted = {} if module == "jepsen_heal" else self.arguments(node, **more)
         if module == "jepsen_partition":
             wanted.setdefault("faults_allowed", dict.fromkeys(self.nodes, True))
         text = json.dumps({**wanted, "_ansible_check_mode": check, "_ansible_diff": True})
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace(node), sys.executable, str(RUN_MODULE), module],
+            ["ip", "netns", "exec", self.namespace(node), *wrap, sys.executable, str(RUN_MODULE), module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**{k: v for k, v in os.environ.items() if k != "SSH_CONNECTION"}, **(environment or {})},
+            env={**os.environ, **(environment or {})},
         )
         process.stdin.write(text.encode())
         process.stdin.close()
@@ -103,16 +104,36 @@ class Net:
         assert not [r["msg"] for r in results.values() if r.get("failed")]
         return results
 
-    def hears(self, node, peer, version=4):
-        """Whether the node gets an echo back from the peer, within 0.3 s."""
+    def hears(self, node, peer, version=4, source=None):
+        """Whether both directions work: whether the node gets an answer from the peer."""
         target = self.addresses(peer)[version == 6]
-        command = ["ip", "netns", "exec", self.namespace(node), sys.executable, str(RUN_MODULE.with_name("echo_once.py"))]
-        return subprocess.run([*command, target], check=False, timeout=30).returncode == 0
+        with self.traffic(node, "echo", target, *([source] if source else [])) as process:
+            return process.wait(timeout=30) == 0
+
+    def traffic(self, node, *words):
+        """Starts traffic.py in a node."""
+        command = ["ip", "netns", "exec", self.namespace(node), sys.executable, str(TRAFFIC), *map(str, words)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+
+    def printed(self, process):
+        """What traffic.py printed at its end."""
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        return json.loads(out)
+
+    def ruleset(self, node):
+        """All that nftables and iptables say that they hold, with handles."""
+        return "".join(
+            self.inside(node, command)
+            for command in ("nft -a list ruleset", "iptables-save", "ip6tables-save", "iptables-legacy-save")
+        )
 
 
 def pytest_collection_modifyitems(items):
     """Says what is missing instead of failing."""
-    missing = [tool for tool in ("nft", "ip", "iptables-save") if not shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin:/bin")]
+    missing = [
+        tool for tool in ("nft", "ip", "iptables-save") if not shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    ]
     reason = "needs root" if os.geteuid() != 0 else f"needs {', '.join(missing)}" if missing else ""
     for item in items:
         if reason and "/packet/" in str(item.path):

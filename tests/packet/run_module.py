@@ -1,4 +1,4 @@
-"""Runs a real module file as Ansible would, with its arguments as JSON on standard input; `python run_module.py FILE`."""
+"""`run_module.py NAME` runs a real module as Ansible would, with its arguments as JSON on standard input."""
 
 import json
 import runpy

@@ -1,0 +1,82 @@
+"""What status sees, by its own probes and by counters, and what heal reports and leaves."""
+
+import time
+
+import pytest
+
+from jepsen_modules.module_utils.jepsen_probe import clock_offsets
+
+pytestmark = pytest.mark.packet
+
+
+def probe(net):
+    running = {node: net.start("jepsen_status", node, probe=True) for node in net.nodes}
+    return {node: net.finish(process) for node, process in running.items()}
+
+
+def heard(results):
+    return {node: sorted(result["heard"]) for node, result in results.items()}
+
+
+def test_probes_hear_everybody_over_both_families(net):
+    results = probe(net)
+    assert heard(results) == {"n1": ["n2", "n3"], "n2": ["n1", "n3"], "n3": ["n1", "n2"]}
+    assert all(len(addresses) == 2 for result in results.values() for addresses in result["heard"].values())
+
+
+def test_a_one_way_cut_shows_in_one_direction(net):
+    net.partition(topology="one-way", **{"from": "n1", "to": "n3"})
+    assert heard(probe(net)) == {"n1": ["n2", "n3"], "n2": ["n1", "n3"], "n3": ["n2"]}
+
+
+def test_probes_do_not_count_as_dropped_and_traffic_does(net):
+    net.partition()
+    assert heard(probe(net)) == {"n1": [], "n2": ["n3"], "n3": ["n2"]}
+    assert net.apply("jepsen_status", "n1")["windows"][0]["dropped"] == {"n2": 0, "n3": 0}
+    until_ns = time.time_ns() + 300_000_000
+    sent = len(net.printed(net.traffic("n2", "send", net.addresses("n1")[0], 7000, until_ns)))
+    sent += len(net.printed(net.traffic("n2", "send", net.addresses("n1")[1], 7000, until_ns + 300_000_000)))
+    assert net.apply("jepsen_status", "n1")["windows"][0]["dropped"] == {"n2": sent, "n3": 0}
+    healed = net.apply("jepsen_heal", "n1")
+    assert healed["windows"][0]["dropped"] == {"n2": sent, "n3": 0}
+    assert healed["actions"] == [f"end cut-1, which dropped {sent} packets", "delete the table inet jepsen"]
+
+
+def test_clocks_of_one_machine_are_alike(net):
+    one_way_ns = {node: result["one_way_ns"] for node, result in probe(net).items()}
+    offsets, spread = clock_offsets(one_way_ns)
+    assert list(offsets) == net.nodes
+    assert offsets["n1"] == 0
+    assert 0 <= spread < 5_000_000
+
+
+def test_a_silent_peer_bounds_the_probe(net):
+    net.inside("n3", "ip link set eth0 down")
+    began = time.monotonic()
+    results = {node: net.start("jepsen_status", node, probe=True) for node in ("n1", "n2")}
+    assert [sorted(net.finish(process)["heard"]) for process in results.values()] == [["n2"], ["n1"]]
+    assert time.monotonic() - began < 8
+
+
+def test_status_without_a_probe_sends_nothing_and_changes_nothing(net):
+    net.partition()
+    before = net.ruleset("n2")
+    status = net.apply("jepsen_status", "n2", check=True)
+    assert [status["changed"], status["heard"], status["one_way_ns"]] == [False, None, None]
+    window = status["windows"][0]
+    assert [window["active"], sorted(window["peers"])] == [True, ["n1"]]
+    assert 0 < window["remaining_s"] <= 601
+    assert net.ruleset("n2") == before
+
+
+def test_heal_rhythm_check_real_again_again_in_check_mode(net):
+    net.partition()
+    before = net.ruleset("n1")
+    checked = net.apply("jepsen_heal", "n1", check=True)
+    assert net.ruleset("n1") == before
+    done, again, checked_again = (net.apply("jepsen_heal", "n1", check=c) for c in (False, False, True))
+    assert [r["changed"] for r in (checked, done, again, checked_again)] == [True, True, False, False]
+    assert checked["actions"] == done["actions"]
+    assert "cut-1 n2" in done["diff"]["before"]
+    assert done["diff"]["after"] == ""
+    assert net.inside("n1", "nft list ruleset") == ""
