@@ -234,8 +234,15 @@ def _losses(writes: Writes, windows: list[Window]) -> dict[str, Any]:
         time = call.completion.time if call.completion else call.invoke.time
         window = window_at(windows, time)
         losses.append({"value": element, "node": call.node, "time_s": time / 1e9, "window": window})
+    begins_s = {window.name: window.from_s for window in windows}
+    last_s: dict[str, float] = {}
+    for loss in losses:
+        if loss["window"]:
+            into_s = loss["time_s"] - begins_s[loss["window"]]
+            last_s[loss["window"]] = max(into_s, last_s.get(loss["window"], 0.0))
     return {
         "lost_by_node": dict(sorted(Counter(loss["node"] for loss in losses).items())),
         "lost_by_window": dict(sorted(Counter(loss["window"] for loss in losses).items())),
+        "last_lost_after_s": dict(sorted(last_s.items())),
         "lost_writes": losses,
     }

@@ -62,7 +62,8 @@ def _who_and_when(losses: dict[str, Any]) -> str:
     if not named:
         when = "outside of any window"
     elif len(named) == 1 and not outside:
-        when = f"all inside {next(iter(named))}"
+        name = next(iter(named))
+        when = f"all inside {name}, the last {losses['last_lost_after_s'][name]:.1f} s after it began"
     else:
         when = _listed([f"{count:,} inside {name}" for name, count in named.items()])
         when += f", {outside:,} outside of any window" if outside else ""

@@ -69,7 +69,7 @@ def test_it_tells_the_whole_run(redis: str) -> None:
     text = Page(redis).text
     for said in [
         "480 of 2,361 acknowledged writes were lost (20.3 %). Published 2013: 1,126 of 1,998 (56.4 %).",
-        "Acknowledged by n1 (240) and n2 (240), all inside cut-1.",
+        "Acknowledged by n1 (240) and n2 (240), all inside cut-1, the last 29.9 s after it began.",
         "Attempted 2,400 2,000",
         "Present in the end 1,883 872",
         "1,881 survived",

@@ -75,7 +75,7 @@ def test_a_window_that_did_not_bite_excuses_no_loss(tmp_path: Path) -> None:
     assert (results["valid"], results["reason"]) == (False, "1 of 2 acknowledged writes was lost (50.0 %)")
     assert sentences(results, read_scenario(folder)) == [
         "INVALID  1 of 2 acknowledged writes was lost (50.0 %).",
-        "Acknowledged by n1 (1), all inside cut-1.",
+        "Acknowledged by n1 (1), all inside cut-1, the last 3.0 s after it began.",
         "But: cut-1 dropped no packets, so the cut was not tested.",
     ]
 
@@ -191,7 +191,7 @@ def test_the_verdict_stands_beside_the_published_one(tmp_path: Path) -> None:
     lost = make_run(tmp_path / "lost")
     assert sentences(judge(lost), read_scenario(lost)) == [
         "INVALID  480 of 2,361 acknowledged writes were lost (20.3 %).  Published 2013: 1,126 of 1,998 (56.4 %).",
-        "Acknowledged by n1 (240) and n2 (240), all inside cut-1.",
+        "Acknowledged by n1 (240) and n2 (240), all inside cut-1, the last 29.9 s after it began.",
     ]
     kept = make_run(tmp_path / "kept", loses=False)
     assert sentences(judge(kept), read_scenario(kept)) == [
