@@ -1,0 +1,47 @@
+"""The lab for the tests that need one, and a machine without a lab for the tests of the lab itself.
+
+A lab that was up before the tests began belongs to somebody: it is used, and it is neither taken down nor broken.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.lab.machine import STATE, Lab, ansible, playbook
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts tests that need a machine without a lab before those that need one."""
+    items.sort(key=lambda item: "free_machine" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def _lab_was_up() -> bool:
+    """Whether there was a lab before the tests; skips where there cannot be one."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    able = ansible("localhost", "-m", "jepsen_lab_host", program="ansible")
+    if able.returncode != 0:
+        pytest.skip(f"this machine cannot hold a lab: {able.stdout}")
+    return STATE.exists()
+
+
+@pytest.fixture(scope="session")
+def lab(_lab_was_up):
+    """Five nodes, up for the whole session."""
+    playbook("lab_up")
+    yield Lab()
+    if not _lab_was_up:
+        playbook("lab_down")
+
+
+@pytest.fixture
+def free_machine(_lab_was_up):
+    """A machine without a lab, before and after."""
+    if _lab_was_up:
+        pytest.skip("a lab is up; take it down (playbooks/lab_down.yml) to run this test")
+    playbook("lab_down")
+    yield
+    playbook("lab_down")
