@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import time
 
@@ -47,7 +48,7 @@ def foreign(net, node):
     names = [f"{t['table']['family']} {t['table']['name']}" for t in tables]
     listed = [net.inside(node, f"nft -s -a list table {name}") for name in names if name != "inet jepsen"]
     saved = [net.inside(node, command) for command in ("iptables-save", "ip6tables-save", "iptables-legacy-save")]
-    lines = "".join(listed + saved).splitlines()
+    lines = re.sub(r"\[\d+:\d+\]", "[packets:bytes]", "".join(listed + saved)).splitlines()
     return "\n".join(line for line in lines if not line.startswith("#"))  # comments have the time of day
 
 

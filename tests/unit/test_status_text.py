@@ -1,0 +1,102 @@
+"""The picture that status.yml makes of the nodes' answers."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def filters():
+    path = ROOT / "playbooks" / "filter_plugins" / "jepsen_status.py"
+    spec = importlib.util.spec_from_file_location("status_filters", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FilterModule().filters()
+
+
+def part(peers, dropped, *, active=True, remaining_s=583.2, name="cut-1"):
+    until_ns = None if remaining_s is None else 2_000_000_000
+    bounds = {"from_ns": 1_000_000_000, "until_ns": until_ns, "active": active, "remaining_s": remaining_s}
+    return {"name": name, **bounds, "peers": {peer: ["192.0.2.1"] for peer in peers}, "dropped": dropped}
+
+
+def answer(heard, windows=(), one_way_ns=None):
+    return {"heard": {peer: ["192.0.2.1"] for peer in heard}, "windows": list(windows), "one_way_ns": one_way_ns or {}}
+
+
+CUT = {
+    "n1": answer([], [part(["n2", "n3"], {"n2": 1234, "n3": 0})], {}),
+    "n2": answer(["n3"], [part(["n1"], {"n1": 7}, remaining_s=584)], {"n3": -1000}),
+    "n3": answer(["n2", "n1"], [part(["n1"], {"n1": 0})], {"n2": 61000}),
+    "n10": {"unreachable": True},
+}
+
+
+def test_the_text(filters):
+    text = filters["jepsen_status_text"](filters["jepsen_status"](CUT))
+    assert text == (
+        "who hears whom: rows listen, columns speak\n"
+        "+ heard   x cut by us   . silent, no rule of ours   ! heard in spite of our rule\n"
+        "      n1  n2  n3 n10\n"
+        "n1         x   x   .\n"
+        "n2     x       +   .\n"
+        "n3     !   +       .\n"
+        "\n"
+        "cut-1: active, 584 s left, 1,241 packets dropped\n"
+        "  n1 does not hear n2 (1,234), n3 (0)\n"
+        "  n2 does not hear n1 (7)\n"
+        "  n3 does not hear n1 (0)\n"
+        "\n"
+        "no answer from n10"
+    )
+
+
+def test_the_picture_has_the_whole_clusters_grudge_and_counters(filters):
+    picture = filters["jepsen_status"](CUT)
+    assert picture["missing"] == ["n10"]
+    assert picture["hears"]["n3"] == {"n1": "leaks", "n2": "heard", "n3": "itself", "n10": "silent"}
+    window = picture["windows"][0]
+    assert window["grudge"] == {"n1": ["n2", "n3"], "n2": ["n1"], "n3": ["n1"]}
+    assert window["dropped"] == {"n1": {"n2": 1234, "n3": 0}, "n2": {"n1": 7}, "n3": {"n1": 0}}
+
+
+def test_clocks_are_shown_where_they_are_known(filters):
+    answers = {"n1": answer(["n2"], one_way_ns={"n2": -900}), "n2": answer(["n1"], one_way_ns={"n1": 61100})}
+    picture = filters["jepsen_status"](answers)
+    assert picture["clock_offsets_ns"] == {"n1": 0, "n2": 31000}
+    text = filters["jepsen_status_text"](picture)
+    assert text.endswith("nothing is armed\n\nclocks of n1 n2 within 31 us")
+
+
+@pytest.mark.parametrize(
+    ("active", "remaining_s", "state"),
+    [
+        (True, None, "active, for ever"),
+        (False, 30.0, "armed, not begun"),
+        (False, 0, "over"),
+        (True, 1.6, "active, 2 s left"),
+    ],
+)
+def test_the_state_of_a_window(filters, active, remaining_s, state):
+    answers = {
+        "n1": answer([], [part(["n2"], {"n2": 1}, active=active, remaining_s=remaining_s)]),
+        "n2": answer(["n1"]),
+    }
+    assert f"cut-1: {state}, 1 packets dropped" in filters["jepsen_status_text"](filters["jepsen_status"](answers))
+
+
+def test_without_probes_nobody_knows_who_hears(filters):
+    quiet = {"heard": None, "windows": [], "one_way_ns": None}
+    picture = filters["jepsen_status"]({"n1": quiet, "n2": quiet})
+    assert [picture["clock_offsets_ns"], picture["clock_spread_ns"]] == [None, None]
+    assert "? not probed" in filters["jepsen_status_text"](picture)
+
+
+def test_nobody_answered(filters):
+    text = filters["jepsen_status_text"](filters["jepsen_status"]({"n1": {}, "n2": {}}))
+    assert text.endswith("no answer from n1 n2")
