@@ -1,0 +1,182 @@
+"""Every database's role keeps the contract: verbs, specifications, defaults, variants, templates that render."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.contract
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ROOT / "roles"
+DATABASES = sorted(path.parent.name for path in ROLES.glob("*/variants"))
+VERBS = {"install", "configure", "start", "ready", "primary", "stop", "kill", "pause", "resume", "wipe", "teardown"}
+EVERYWHERE = {"version", "collect", "cluster"}  # roles/db does these for every database
+CONTRACT = {
+    "name", "capabilities", "packages", "services", "processes", "ports", "data", "logs", "files", "paths", "users",
+    "version", "client",
+}  # fmt: skip
+OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
+
+# The nodes' addresses, as an inventory may have them.
+INVENTORIES = {
+    "ipv4": {f"n{i}": {"ansible_host": f"198.18.77.1{i}"} for i in range(1, 6)},
+    "ipv6": {f"n{i}": {"ansible_host": f"203.0.113.{i}", "jepsen_address": f"2001:db8::{i}"} for i in range(1, 6)},
+    "names": {f"db{i}.example.net": {} for i in range(1, 6)},
+}
+Render = Callable[[str, str], dict[str, dict[str, Any]]]
+RENDER = """
+- hosts: nodes
+  gather_facts: false
+  connection: local
+  vars_files: [{roles}/db/defaults/main.yml, {roles}/{db}/defaults/main.yml, {roles}/{db}/vars/main.yml]
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{{{ {db}_contract | to_json }}}}"
+        dest: "{folder}/{{{{ inventory_hostname }}}}.json"
+        mode: "0600"
+"""
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def specs(role: str) -> dict[str, Any]:
+    found: dict[str, Any] = load(ROLES / role / "meta/argument_specs.yml")["argument_specs"]
+    return found
+
+
+def test_there_are_databases() -> None:
+    assert {"etcd", "redis"} <= set(DATABASES)
+    assert sorted(path.parents[1].name for path in ROLES.glob("*/vars/main.yml") if contract_of(path)) == DATABASES
+
+
+def contract_of(path: Path) -> Any:
+    return load(path).get(f"{path.parents[1].name}_contract")
+
+
+@pytest.mark.parametrize("db", DATABASES)
+def test_a_tasks_file_for_each_capability_and_no_other(db: str) -> None:
+    contract = contract_of(ROLES / db / "vars/main.yml")
+    assert set(contract) - {"rewritten"} == CONTRACT
+    assert contract["name"] == db
+    capabilities = contract["capabilities"]
+    assert len(capabilities) == len(set(capabilities))
+    assert EVERYWHERE <= set(capabilities) <= VERBS | EVERYWHERE
+    files = {path.stem for path in (ROLES / db / "tasks").glob("*.yml")}
+    assert files == {"main", *capabilities}
+    assert all(load(ROLES / db / f"tasks/{verb}.yml") for verb in files), "an empty verb is a lie"
+
+
+@pytest.mark.parametrize("db", DATABASES)
+def test_main_is_one_include(db: str) -> None:
+    (task,) = load(ROLES / db / "tasks/main.yml")
+    assert task["ansible.builtin.include_tasks"] == f"{{{{ {db}_verb }}}}.yml"
+
+
+@pytest.mark.parametrize("role", ["base", *DATABASES])
+def test_every_verb_has_a_specification_and_its_defaults_are_the_real_ones(role: str) -> None:
+    defaults = load(ROLES / role / "defaults/main.yml")
+    assert set(specs(role)) == {path.stem for path in (ROLES / role / "tasks").glob("*.yml")}
+    for verb, entry in specs(role).items():
+        options = {name: option for name, option in entry["options"].items() if name not in OF_THE_RUN}
+        assert {name: option["default"] for name, option in options.items()} == defaults, verb
+        assert entry["short_description"], verb
+        assert all(option["description"] for option in entry["options"].values()), verb
+
+
+@pytest.mark.parametrize("role", ["base", "db", *DATABASES])
+def test_public_variables_carry_the_roles_name(role: str) -> None:
+    names = set(load(ROLES / role / "defaults/main.yml"))
+    assert all(name.startswith(f"{role}_") for name in names), names
+
+
+@pytest.mark.parametrize("db", DATABASES)
+def test_variants_set_only_declared_variables_to_values_of_their_type(db: str) -> None:
+    types = {"int": int, "str": str, "list": list, "dict": dict}
+    options = specs(db)["main"]["options"]
+    variants = {path.stem: load(path) for path in (ROLES / db / "variants").glob("*.yml")}
+    assert "default" in variants
+    assert "safe" in variants or len(variants) > 1
+    for name, variant in variants.items():
+        assert set(variant) <= set(options), name
+        for option, value in variant.items():
+            assert isinstance(value, types[options[option]["type"]]), f"{name}: {option}"
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Renders a database's contract for all hosts of one of the INVENTORIES; each only once."""
+
+    @cache
+    def once(db: str, kind: str) -> dict[str, dict[str, Any]]:
+        return contracts(db, INVENTORIES[kind], tmp_path_factory.mktemp(f"{db}-{kind}"))
+
+    return once
+
+
+@pytest.mark.parametrize("db", DATABASES)
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_the_contract_and_its_templates_render_with_the_defaults(db: str, kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    rendered = render(db, kind)
+    assert set(rendered) == set(inventory)
+    for contract in rendered.values():
+        assert set(contract) - {"rewritten"} == CONTRACT
+        assert len(set(contract["logs"].values())) == len(contract["logs"]), "two logs would get one local name"
+        assert len({port for port in map(int, contract["ports"]) if 0 < port < 65536}) == len(contract["ports"])
+        assert all(path.startswith("/") for path in contract["data"] + contract["paths"] + list(contract["logs"]))
+        assert contract["client"]["port"] in map(int, contract["ports"])
+        for file in contract["files"]:
+            assert "{{" not in file["content"]
+            assert file["content"].endswith("\n")
+    written = {host: " ".join(file["content"] for file in contract["files"]) for host, contract in rendered.items()}
+    for host, address in addresses(inventory).items():
+        assert all(address in text for text in written.values()), f"{host} is not in every node's configuration"
+
+
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_redis_begins_with_the_first_host_as_its_primary(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    first = next(iter(inventory))
+    for host, contract in render("redis", kind).items():
+        server, sentinel = (file["content"].splitlines() for file in contract["files"][:2])
+        followed = [line for line in server if line.startswith("replicaof ")]
+        assert followed == ([] if host == first else [f"replicaof {addresses(inventory)[first]} 6379"])
+        assert f"sentinel monitor mymaster {addresses(inventory)[first]} 6379 3" in sentinel
+        assert ("sentinel resolve-hostnames yes" in sentinel) == (kind == "names")
+
+
+def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
+    text = render("etcd", "ipv6")["n2"]["files"][0]["content"]
+    assert "ETCD_LISTEN_PEER_URLS=http://[::]:2380\n" in text
+    assert "ETCD_INITIAL_CLUSTER=n1=http://[2001:db8::1]:2380,n2=http://[2001:db8::2]:2380," in text
+
+
+def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
+    return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}
+
+
+def contracts(db: str, inventory: dict[str, dict[str, str]], folder: Path) -> dict[str, dict[str, Any]]:
+    """The contract as Ansible renders it for every host, {host: contract}; no host is reached for it."""
+    (folder / "templates").symlink_to(ROLES / db / "templates")
+    hosts = folder / "hosts.yml"
+    hosts.write_text(yaml.safe_dump({"nodes": {"hosts": inventory}}, sort_keys=False), encoding="utf-8")
+    play = folder / "render.yml"
+    play.write_text(RENDER.format(roles=ROLES, db=db, folder=folder), encoding="utf-8")
+    done = subprocess.run(
+        [ROOT / ".venv/bin/ansible-playbook", "-i", hosts, play],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {host: json.loads((folder / f"{host}.json").read_text(encoding="utf-8")) for host in inventory}
