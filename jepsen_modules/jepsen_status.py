@@ -64,7 +64,7 @@ windows:
     name: {description: Name., type: str}
     from_ns: {description: "Begin, nanoseconds since the epoch.", type: int}
     until_ns: {description: "End, or null for never.", type: int}
-    active: {description: Whether the window is open by this node's clock., type: bool}
+    active: {description: "Whether the window is open by this node's clock, after the probes.", type: bool}
     remaining_s: {description: "Seconds until its end, 0 behind it, null for never.", type: float}
     peers: {description: "For each peer that this node does not hear, its addresses.", type: dict}
     dropped: {description: "For each peer, how many packets were dropped.", type: dict}
@@ -135,7 +135,7 @@ def status(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": False,
         "actions": [],
-        "windows": [running(window, started_at_ns) for window in windows_of(parse(listing) if listing else [])],
+        "windows": [running(window, time.time_ns()) for window in windows_of(parse(listing) if listing else [])],
         "heard": probe and probe.heard,
         "one_way_ns": probe and probe.one_way_ns,
         "backend": BACKEND,

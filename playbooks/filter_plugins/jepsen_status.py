@@ -28,10 +28,12 @@ def _hearing(answer: dict[str, Any], node: str, peer: str) -> str:
         return "itself"
     if answer.get("heard") is None:
         return "unknown"
-    cut = any(window["active"] and peer in window["peers"] for window in answer["windows"])
+    active = [window for window in answer["windows"] if window["active"] and peer in window["peers"]]
     if peer in answer["heard"]:
-        return "leaks" if cut else "heard"
-    return "cut" if cut else "silent"
+        # A window that began while the probes ran let the first ones through.
+        leaks = any(window["from_ns"] <= answer["started_at_ns"] for window in active)
+        return "leaks" if leaks else "heard"
+    return "cut" if active else "silent"
 
 
 def _windows(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

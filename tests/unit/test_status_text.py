@@ -26,7 +26,12 @@ def part(peers, dropped, *, active=True, remaining_s=583.2, name="cut-1"):
 
 
 def answer(heard, windows=(), one_way_ns=None):
-    return {"heard": {peer: ["192.0.2.1"] for peer in heard}, "windows": list(windows), "one_way_ns": one_way_ns or {}}
+    return {
+        "heard": {peer: ["192.0.2.1"] for peer in heard},
+        "windows": list(windows),
+        "one_way_ns": one_way_ns or {},
+        "started_at_ns": 1_500_000_000,
+    }
 
 
 CUT = {
@@ -63,6 +68,12 @@ def test_the_picture_has_the_whole_clusters_grudge_and_counters(filters):
     window = picture["windows"][0]
     assert window["grudge"] == {"n1": ["n2", "n3"], "n2": ["n1"], "n3": ["n1"]}
     assert window["dropped"] == {"n1": {"n2": 1234, "n3": 0}, "n2": {"n1": 7}, "n3": {"n1": 0}}
+
+
+def test_a_window_that_began_during_the_probes_does_not_leak(filters):
+    late = {**part(["n2"], {"n2": 0}), "from_ns": 1_600_000_000}
+    picture = filters["jepsen_status"]({"n1": answer(["n2"], [late]), "n2": answer(["n1"])})
+    assert picture["hears"]["n1"]["n2"] == "heard"
 
 
 def test_clocks_are_shown_where_they_are_known(filters):
