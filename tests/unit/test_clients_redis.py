@@ -1,0 +1,173 @@
+"""The Redis client against real servers and Sentinels: three nodes, each an address of the loopback interface."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from workloads.clients.base import complete
+from workloads.clients.redis import RedisSet
+from workloads.inputs import Cluster
+
+pytestmark = [
+    pytest.mark.unit,
+    pytest.mark.skipif(
+        not (shutil.which("redis-server") and shutil.which("redis-sentinel")),
+        reason="needs the packages redis-server and redis-sentinel",
+    ),
+]
+
+NODES = {"n1": "127.0.77.1", "n2": "127.0.77.2", "n3": "127.0.77.3"}
+SENTINEL = """
+bind {address}
+protected-mode no
+port {sentinel_port}
+sentinel announce-ip {address}
+sentinel monitor mymaster {primary} {port} 2
+sentinel down-after-milliseconds mymaster 1000
+sentinel failover-timeout mymaster 2000
+"""
+
+
+def free_port() -> int:
+    """Returns a port that is free on all of the nodes' addresses."""
+    for port in count(20_000 + int(time.time()) % 20_000):
+        try:
+            for address in NODES.values():
+                socket.create_server((address, port)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        time.sleep(0.1)
+
+
+class Servers:
+    """Redis and Sentinel on every node; n1 is the primary."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.sentinel_port = self.port + 1
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        options = {"port": self.port, "sentinel_port": self.sentinel_port}
+        self.cluster = Cluster("redis", NODES, options)
+
+    def start(self) -> None:
+        for node, address in NODES.items():
+            own = self.folder / node
+            own.mkdir()
+            redis = ["redis-server", "--bind", address, "--bind-source-addr", address, "--port", str(self.port)]
+            redis += ["--dir", str(own), "--save", "", "--protected-mode", "no", "--repl-diskless-sync-delay", "0"]
+            if node != "n1":
+                redis += ["--replicaof", NODES["n1"], str(self.port)]
+            self.launch(f"{node} server", redis)
+            config = own / "sentinel.conf"
+            places = {"address": address, "port": self.port, "sentinel_port": self.sentinel_port}
+            config.write_text(SENTINEL.format(primary=NODES["n1"], **places))
+            self.launch(f"{node} sentinel", ["redis-sentinel", str(config)])
+        wait_until(self.is_ready, "all nodes")
+
+    def launch(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def kill(self, node: str) -> None:
+        for name, process in self.processes.items():
+            if name.startswith(node):
+                process.kill()
+                process.wait()
+
+    def is_ready(self) -> bool:
+        """Returns whether the client says so, and all Sentinels know each other: before that they elect nobody."""
+        known = [self.ask(node, "sentinel", "sentinels", "mymaster").count("runid") for node in NODES]
+        return known == [2, 2, 2] and self.waits_for() is None
+
+    def ask(self, node: str, *command: str) -> str:
+        """Returns what redis-cli says: to the Sentinel for its commands, else to the server."""
+        port = self.sentinel_port if command[0] == "sentinel" else self.port
+        call = ["redis-cli", "-h", NODES[node], "-p", str(port), *command]
+        return subprocess.run(call, capture_output=True, text=True, timeout=10, check=False).stdout
+
+    def waits_for(self) -> str | None:
+        try:
+            return self.client("n1").recovered()
+        except Exception as error:  # noqa: BLE001  (as the scheduler has it)
+            return str(error)
+
+    def client(self, node: str) -> RedisSet:
+        return RedisSet(node, self.cluster, 1.0)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    running = Servers(tmp_path)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill("")
+
+
+def test_what_is_added_through_any_node_is_read_through_any_other(servers: Servers) -> None:
+    clients = [servers.client(node) for node in NODES]
+    assert complete(clients[0], "read", None) == ("ok", [], None)
+    for element, client in enumerate(clients):
+        assert complete(client, "add", element) == ("ok", element, None)
+    assert [complete(client, "read", None).value for client in clients] == [[0, 1, 2]] * 3
+    assert [client.recovered() for client in clients] == [None] * 3
+    for client in clients:
+        client.close()
+
+
+def test_a_replica_and_a_primary_without_replicas_refuse_for_certain(servers: Servers) -> None:
+    client = servers.client("n2")
+    servers.ask("n1", "config", "set", "min-replicas-to-write", "3")
+    refused = complete(client, "add", 1)
+    assert (refused.type, refused.error) == ("fail", "ResponseError: NOREPLICAS Not enough good replicas to write.")
+    servers.ask("n1", "config", "set", "min-replicas-to-write", "0")
+    servers.ask("n1", "replicaof", NODES["n2"], str(servers.port))
+    refused = complete(client, "add", 2)
+    assert refused.type == "fail"
+    assert "ReadOnlyError" in (refused.error or "")
+    servers.ask("n1", "replicaof", "no", "one")
+    assert complete(client, "add", 3).type == "ok"
+    assert complete(client, "read", None).value == [3], "what was refused is not there"
+    client.close()
+
+
+def test_a_client_follows_its_own_sentinel_to_the_new_primary(servers: Servers) -> None:
+    client = servers.client("n2")
+    assert complete(client, "add", 1).type == "ok"
+    servers.kill("n1")
+    assert complete(client, "add", 2).type == "info", "the connection broke with the call on its way"
+    assert complete(client, "add", 3).type == "fail", "nobody listens, nothing was sent"
+    wait_until(lambda: complete(client, "add", 4).type == "ok", "the new primary")
+    assert {1, 4} <= set(complete(client, "read", None).value or ())  # type: ignore[arg-type]
+    assert "refused" in (servers.waits_for() or ""), "n1's Sentinel cannot be asked"
+    client.close()
+
+
+def test_what_recovery_waits_for(servers: Servers) -> None:
+    servers.ask("n3", "replicaof", "no", "one")
+    missing = "the primary 127.0.77.1 has 1 of 2 replicas online"
+    wait_until(lambda: servers.waits_for() == missing, "the missing replica")
+    servers.ask("n3", "replicaof", NODES["n1"], str(servers.port))
+    wait_until(lambda: servers.waits_for() is None, "the recovery of n3")
+    own = ["--bind", "127.0.77.4", "--port", str(servers.port), "--protected-mode", "no", "--save", ""]
+    servers.launch("other", ["redis-server", *own, "--dir", str(servers.folder)])
+    servers.ask("n1", "sentinel", "remove", "mymaster")
+    assert servers.waits_for() == "the Sentinel knows no primary 'mymaster'"
+    servers.ask("n1", "sentinel", "monitor", "mymaster", "127.0.77.4", str(servers.port), "1")
+    assert servers.waits_for() == "the Sentinels disagree: n1 name 127.0.77.4; n2 n3 name 127.0.77.1"
