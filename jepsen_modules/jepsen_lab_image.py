@@ -72,21 +72,34 @@ UNWANTED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/us
 CGROUP = "image"
 
 
+def options(finish: Path) -> list[str]:
+    """What mmdebstrap is told about every image."""
+    return [
+        "--quiet",
+        "--mode=root",
+        "--variant=apt",
+        f"--include={PACKAGES}",
+        *(f"--dpkgopt=path-exclude={path}" for path in UNWANTED),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=force-unsafe-io",
+        '--aptopt=Apt::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        "--skip=cleanup/apt/lists",  # they stay, so that a node can install at once
+        f"--customize-hook={finish}",
+    ]
+
+
 def build(lab: Lab, image: Path, finish: Path, timeout_s: int) -> None:
     """Builds an image beside its place and moves it there when it is whole."""
     unfinished = image.with_name(f"{image.name}.part")
     cgroups.end(CGROUP)  # a build that outlived an interrupted one of us
     shutil.rmtree(unfinished, ignore_errors=True)
-    image.parent.mkdir(parents=True, exist_ok=True)
-    options = [f"--dpkgopt=path-exclude={path}" for path in UNWANTED]
-    options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=force-unsafe-io"]
-    options += ['--aptopt=Apt::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"']
-    # The package lists stay, so that a node can install at once.
-    options += ["--skip=cleanup/apt/lists", f"--include={PACKAGES}", f"--customize-hook={finish}"]
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt", *options, lab.release, str(unfinished)]
+    root, temporary = unfinished / "root", unfinished / "tmp"
+    temporary.mkdir(parents=True)
+    command = ["env", f"TMPDIR={temporary}", "mmdebstrap", *options(finish), lab.release, str(root), *lab.sources]
     try:
-        run([*cgroups.inside(CGROUP), *command, *lab.sources], timeout_s=timeout_s)
-        unfinished.rename(image)
+        run([*cgroups.inside(CGROUP), *command], timeout_s=timeout_s)
+        root.rename(image)
     finally:
         cgroups.end(CGROUP)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -108,7 +121,7 @@ def main() -> None:
     finish = Path(params["finish"])
     try:
         lab = Lab(1, params["release"], params["mirror"], params["security_mirror"], "198.18.77.0/24")
-        image = lab.image(finish.read_bytes() + PACKAGES.encode())
+        image = lab.image(finish.read_bytes() + " ".join(options(Path(finish.name))).encode())
         changed = not image.is_dir()
         if changed and not module.check_mode:
             with locked():

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.jepsen_lab_plan import LabError
+from ansible.module_utils.jepsen_lab_run import run
 
 GROUP = "callmaybe"
 SYSTEMD = Path("/run/systemd/system")  # exists where systemd is the init, says sd_booted(3)
@@ -37,15 +38,22 @@ def unified() -> bool:
     return [path for path in hierarchies() if (path / "cgroup.controllers").exists()] == hierarchies()
 
 
-def inside(name: str) -> list[str]:
-    """Words to put before a command so that it runs in the lab's cgroup of this name."""
+def inside(name: str, *, guest: bool = False) -> list[str]:
+    """Words to put before a command so that it runs in the lab's cgroup of this name.
+
+    Args:
+        name: The cgroup's name.
+        guest: Whether what runs there may open harmless devices only.
+    """
     if SYSTEMD.exists():
-        settings = [word for s in ("Delegate=yes", *SCOPE_DEVICES) for word in ("-p", s)]
+        settings = [word for s in ("Delegate=yes", *(SCOPE_DEVICES if guest else ())) for word in ("-p", s)]
         scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--slice={GROUP}", f"--unit={GROUP}-{name}"]
         return [*scope, *settings, "--"]
     groups = [path / GROUP / name for path in hierarchies()]
     for group in groups:
         _make(group)
+        if guest and (group / "devices.deny").exists():
+            _close_devices(group)
     return ["sh", "-c", JOIN, "sh", *map(str, groups), "--"]
 
 
@@ -66,11 +74,8 @@ def exist() -> bool:
     return bool(_groups(""))
 
 
-def end(name: str = "", *, timeout_s: float = 20) -> bool:
+def end(name: str = "", *, timeout_s: float = 20) -> None:
     """Kills all processes of one of the lab's cgroups, or of all, and removes the cgroups.
-
-    Returns:
-        Whether there was anything to end.
 
     Raises:
         LabError: Something could not be killed within the bound.
@@ -86,12 +91,14 @@ def end(name: str = "", *, timeout_s: float = 20) -> bool:
         if time.monotonic() > deadline:
             raise LabError(f"Processes of the lab could not be killed within {timeout_s:.0f} s: {_names(left)}.")
         time.sleep(0.01)
+    if groups and SYSTEMD.exists():
+        # Its slice goes on without its cgroup if that is taken away behind its back.
+        run(["systemctl", "stop", f"{GROUP}-{name}.scope" if name else f"{GROUP}.slice"], check=False)
     for group in groups:
         _remove(group, deadline)
         if group.parent.name == GROUP:
             with suppress(OSError):  # others are in it
                 group.parent.rmdir()
-    return bool(groups)
 
 
 def _groups(name: str) -> list[Path]:
@@ -111,8 +118,6 @@ def _make(group: Path) -> None:
         for knob in ("cpuset.cpus", "cpuset.mems"):  # empty in a new cpuset of cgroup v1, which then takes nobody
             if (path / knob).exists() and not (path / "cgroup.controllers").exists():
                 (path / knob).write_text((path.parent / knob).read_text(encoding="ascii"), encoding="ascii")
-    if (group / "devices.deny").exists():
-        _close_devices(group)
 
 
 def _close_devices(group: Path) -> None:

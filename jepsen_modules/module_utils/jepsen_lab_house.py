@@ -81,7 +81,10 @@ def bring_up(lab: Lab, found: Found, image: Path, programs: Path, timeout_s: flo
             nodes.power_on(lab, node, programs / "run_node.sh")
         if not nodes.wait_for_ssh(found.off, timeout_s=timeout_s):
             return found.needed()
-    return [*take_down(), *_build(lab, image, programs, timeout_s)]
+    done = ["cleared away what was left of a lab"] if STATE.exists() else []
+    take_down()
+    _build(lab, image, programs, timeout_s)
+    return [*done, "built the lab"]
 
 
 def remains() -> bool:
@@ -89,23 +92,17 @@ def remains() -> bool:
     return any((STATE.exists(), network.intact(), cgroups.exist()))
 
 
-def take_down() -> list[str]:
-    """Ends and removes the lab, or whatever is left of one.
-
-    Returns:
-        What was done; empty if there was nothing.
-    """
+def take_down() -> None:
+    """Ends and removes the lab, or whatever is left of one; nothing is left to be done twice."""
     present = _plan()
     if present:
         nodes.end_connections(present.nodes)
-    ended = cgroups.end()
-    unplugged = network.remove()
-    erased = STATE.exists()
+    cgroups.end()
+    network.remove()
     _erase()
-    return ["took the lab down"] if ended or unplugged or erased else []
 
 
-def _build(lab: Lab, image: Path, programs: Path, timeout_s: float) -> list[str]:
+def _build(lab: Lab, image: Path, programs: Path, timeout_s: float) -> None:
     """Builds a lab where there is none."""
     check_subnet(lab.network)
     _prune(lab, image)
@@ -126,7 +123,6 @@ def _build(lab: Lab, image: Path, programs: Path, timeout_s: float) -> list[str]
     unfinished = PLAN.with_suffix(".part")
     unfinished.write_text(lab.to_json(), encoding="utf-8")
     unfinished.rename(PLAN)
-    return [f"built the lab of {lab.node_count} {lab.release} nodes"]
 
 
 def _prune(lab: Lab, image: Path) -> None:

@@ -87,28 +87,19 @@ def unplug(link: str) -> None:
     run([*INSIDE, "ip", "link", "delete", link], check=False)
 
 
-def remove() -> bool:
-    """Takes away whatever of the lab's network there is; the processes in it must have ended.
-
-    Returns:
-        Whether there was anything.
-    """
-    found = False
+def remove() -> None:
+    """Takes away whatever of the lab's network there is; the processes in it must have ended."""
     while os.path.ismount(NAMESPACE):
         run(["umount", str(NAMESPACE)])
-        found = True
     if Path(f"/sys/class/net/{HOST_LINK}").exists():
         # It goes by itself with the namespace, at some moment: maybe just now.
         run(["ip", "link", "delete", HOST_LINK], check=False)
-        found = True
     for family in ("-4", "-6"):
         # Ours are the unreachable routes with the metric that nobody else uses.
         for line in run(["ip", family, "route", "show", "type", "unreachable"], check=False).splitlines():
             words = line.split()
             if words[0] == "unreachable" and str(LAST_METRIC) in words:
                 run(["ip", family, "route", "delete", "unreachable", words[1], "metric", str(LAST_METRIC)])
-                found = True
-    return found
 
 
 def listen_for_proxy(lab: Lab) -> socket.socket:

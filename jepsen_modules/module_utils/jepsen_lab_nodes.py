@@ -113,7 +113,7 @@ def power_on(lab: Lab, node: Node, runner: Path) -> None:
     environment = ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"] if lab.release == "trixie" and not cgroups.unified() else []
     start(
         [
-            *cgroups.inside(node.name),
+            *cgroups.inside(node.name, guest=True),
             "env",
             *environment,
             *INSIDE,

@@ -1,0 +1,205 @@
+"""Databases on real nodes: installed, idle, hurt, described, and removed without a trace."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.machine import Lab, ansible, playbook
+
+pytestmark = pytest.mark.lab
+
+# What a package or a role could leave on a node. apt's own memory, logs and caches are not the roles' to clear.
+SNAPSHOT = r"""
+dpkg-query -W -f 'package ${Package} ${db:Status-Abbrev}\n'; apt-mark showauto | sed 's/^/auto /'
+getent passwd; getent group; dpkg-statoverride --list
+find /etc /home /opt /root /srv /usr/local /var/lib /var/log -xdev |
+  grep -vE '^/var/lib/dpkg/(info|.*-old$)|^/var/log/(journal/|apt/|dpkg.log)|^/var/lib/apt/' |
+  grep -vE '/\.ansible(/|$)' |
+  grep -vE '^/var/lib/systemd/(timers|timesync|random-seed)|^/(etc|var/lib)/.*(passwd|group|shadow|gshadow)-$'
+systemctl list-unit-files --no-legend --no-pager; systemctl list-units --failed --no-legend --plain
+cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
+ls /etc/apt/trusted.gpg.d /usr/sbin/policy-rc.d 2>/dev/null
+"""
+RUNNING = {"redis": {"redis-server", "redis-sentinel"}, "etcd": {"etcd"}}
+VERSION = {"redis": "7.0.15", "etcd": "3.4.23"}  # Debian 12
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A database on the lab's nodes, and how it came there."""
+
+    db: str
+    lab: Lab
+    folder: Path
+    before: dict[str, list[str]]
+    check_mode_said: str
+
+    def verb(self, verb: str, *words: str) -> str:
+        """Runs one verb by playbooks/db.yml and returns what Ansible printed; it must succeed."""
+        done = ansible("playbooks/db.yml", "-e", f"db={self.db}", "-e", f"verb={verb}", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def states(self, node: str) -> dict[str, str]:
+        """The node's processes of the database, {name: state letter}."""
+        names = ",".join(RUNNING[self.db])
+        lines = self.lab.run(node, f"ps -o comm=,state= -C {names}").stdout.splitlines()
+        return {line.split()[0]: line.split()[1] for line in lines}
+
+
+def snapshot(lab: Lab) -> dict[str, list[str]]:
+    return {node: sorted(lab.run(node, SNAPSHOT).stdout.splitlines()) for node in lab.nodes}
+
+
+def unchanged(said: str, nodes: tuple[str, ...]) -> bool:
+    recap = [line for line in said.splitlines() if line.split(" ")[0] in nodes and "ok=" in line]
+    assert len(recap) == len(nodes), said
+    return all("changed=0 " in line for line in recap)
+
+
+@pytest.fixture(scope="module", params=sorted(RUNNING))
+def cluster(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The database, installed on nodes that had nothing of it; gone again at the end."""
+    db, folder = request.param, tmp_path_factory.mktemp(request.param)
+    playbook("teardown", db=db)
+    before = snapshot(lab)
+    checked = ansible("playbooks/install.yml", "-e", f"db={db}", "--check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert snapshot(lab) == before, "check mode changed something"
+    playbook("install", db=db, run_folder=str(folder))
+    yield Cluster(db, lab, folder, before, checked.stdout)
+    playbook("teardown", db=db)
+
+
+def test_check_mode_on_a_fresh_node_tells_what_it_would_do(cluster: Cluster) -> None:
+    assert not unchanged(cluster.check_mode_said, cluster.lab.nodes)
+
+
+def test_it_runs_on_every_node_and_is_described(cluster: Cluster) -> None:
+    for node in cluster.lab.nodes:
+        assert set(cluster.states(node)) == RUNNING[cluster.db]
+    described = json.loads((cluster.folder / "cluster.json").read_text(encoding="utf-8"))
+    assert described["database"] == cluster.db
+    assert described["variant"] == "default"
+    assert described["version"] == VERSION[cluster.db]
+    assert described["nodes"] == {node: f"198.18.77.1{node[1:]}" for node in cluster.lab.nodes}
+    assert described["client"]["port"] in (6379, 2379)
+
+
+@pytest.mark.parametrize("verb", ["install", "configure", "start", "ready"])
+def test_a_second_time_changes_nothing(cluster: Cluster, verb: str) -> None:
+    assert unchanged(cluster.verb(verb), cluster.lab.nodes)
+
+
+def test_one_primary_says_so(cluster: Cluster) -> None:
+    (line,) = [line for line in cluster.verb("primary").splitlines() if "primary: " in line]
+    primary = line.split("primary: ")[1].strip("'")
+    assert primary == "n1" if cluster.db == "redis" else primary in cluster.lab.nodes
+
+
+def test_pause_and_resume_stop_the_processes_and_let_them_go_on(cluster: Cluster) -> None:
+    before = cluster.states("n5")
+    cluster.verb("pause", "--limit", "n5")
+    assert set(cluster.states("n5").items()) == {(name, "T") for name in RUNNING[cluster.db]}
+    assert unchanged(cluster.verb("pause", "--limit", "n5"), ("n5",))
+    assert "T" not in cluster.states("n4").values()
+    cluster.verb("resume", "--limit", "n5")
+    assert set(cluster.states("n5")) == set(before)
+    assert "T" not in cluster.states("n5").values()
+    assert unchanged(cluster.verb("resume", "--limit", "n5"), ("n5",))
+
+
+def test_the_killed_stay_dead_until_they_are_started(cluster: Cluster) -> None:
+    cluster.verb("kill", "--limit", "n4")
+    time.sleep(2)  # Debian's own units would have been back by now
+    assert cluster.states("n4") == {}
+    assert unchanged(cluster.verb("kill", "--limit", "n4"), ("n4",))
+    late = ansible("playbooks/db.yml", "-e", f"db={cluster.db}", "-e", "verb=ready", "-e", "db_ready_timeout_s=1")
+    assert late.returncode != 0
+    assert "n4 is not ready after 1 s (db_ready_timeout_s): " in late.stdout + late.stderr
+    cluster.verb("start", "--limit", "n4")
+    cluster.verb("ready")
+    assert set(cluster.states("n4")) == RUNNING[cluster.db]
+
+
+def test_stop_and_start(cluster: Cluster) -> None:
+    cluster.verb("stop", "--limit", "n2,n3")
+    assert cluster.states("n2") == cluster.states("n3") == {}
+    cluster.verb("start", "--limit", "n2,n3")
+    cluster.verb("ready")
+
+
+def test_a_service_that_does_not_start_shows_its_journal(cluster: Cluster) -> None:
+    unit = "redis-server" if cluster.db == "redis" else "etcd"
+    cluster.verb("stop", "--limit", "n3")
+    broken = f"/run/systemd/system/{unit}.service.d"
+    cluster.lab.run(
+        "n3",
+        f"mkdir -p {broken}; echo '[Service]\nExecStartPre=+/bin/sh -c \"echo out of luck; exit 1\"' >{broken}/z.conf",
+    )
+    try:
+        cluster.lab.run("n3", "systemctl daemon-reload")
+        failed = ansible("playbooks/db.yml", "-e", f"db={cluster.db}", "-e", "verb=start", "--limit", "n3")
+        assert failed.returncode != 0
+        assert f"n3: {unit} did not start; its journal ends:" in failed.stdout
+        assert "out of luck" in failed.stdout
+    finally:
+        cluster.lab.run("n3", f"rm -r {broken}; systemctl daemon-reload")
+    cluster.verb("start", "--limit", "n3")
+    cluster.verb("ready")
+
+
+def test_logs_are_collected_and_a_missing_one_is_left_out(cluster: Cluster) -> None:
+    cluster.verb("stop", "--limit", "n1")
+    cluster.lab.run("n1", "rm -f /var/log/redis/redis-sentinel.log")
+    cluster.verb("collect", "-e", f"run_folder={cluster.folder}")
+    logs = {"redis-server.log", "redis-sentinel.log"} if cluster.db == "redis" else set()
+    for node in cluster.lab.nodes:
+        found = {path.name: path.stat().st_size for path in (cluster.folder / "nodes" / node).iterdir()}
+        assert set(found) == {"journal.log"} | (logs - {"redis-sentinel.log"} if node == "n1" else logs)
+        assert found["journal.log"] > 0
+    cluster.verb("start", "--limit", "n1")
+    cluster.verb("ready")
+
+
+def test_wipe_forgets_data_and_what_the_services_wrote_into_their_configuration(cluster: Cluster) -> None:
+    write, read = {
+        "redis": ("redis-cli set k v", "redis-cli get k"),
+        "etcd": ("etcdctl put k v", "etcdctl get k --print-value-only"),
+    }[cluster.db]
+    # Redis takes it only where the primary is by now, after all that was done to it.
+    assert "OK" in {cluster.lab.run(node, write).stdout.strip() for node in cluster.lab.nodes}
+    playbook("install", db=cluster.db)
+    for node in cluster.lab.nodes:
+        assert cluster.lab.run(node, read).stdout.strip() == ""
+        assert set(cluster.states(node)) == RUNNING[cluster.db]
+    if cluster.db == "redis":
+        assert "primary: n1'" in cluster.verb("primary"), "a Sentinel remembered who was primary before the wipe"
+
+
+def test_teardown_leaves_nothing_behind(cluster: Cluster) -> None:
+    playbook("teardown", db=cluster.db)
+    after = snapshot(cluster.lab)
+    for node in cluster.lab.nodes:
+        left = set(after[node]) ^ set(cluster.before[node])
+        assert not left, f"{node}: {sorted(left)}"
+    assert unchanged(playbook("teardown", db=cluster.db).stdout, cluster.lab.nodes)
+
+
+def test_the_safe_redis_refuses_writes_without_replicas(lab: Lab) -> None:
+    playbook("install", db="redis", variant="safe")
+    try:
+        for node in lab.nodes:
+            said = lab.run(node, "redis-cli config get min-replicas-*").stdout.split()
+            assert dict(zip(said[::2], said[1::2], strict=True)) == {
+                "min-replicas-to-write": "2",
+                "min-replicas-max-lag": "1",
+            }
+        refused = lab.run("n1", "redis-cli config set min-replicas-to-write 5; redis-cli set k v")
+        assert "NOREPLICAS" in refused.stdout
+    finally:
+        playbook("teardown", db="redis")
