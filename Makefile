@@ -14,7 +14,7 @@ venv: $(VENV)/.made
 
 $(VENV)/.made: pyproject.toml constraints.txt | packages
 	@echo "venv      installing Python packages into $(VENV), about 30 s"
-	@rm -rf $(VENV) && python3 -m venv $(VENV)
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

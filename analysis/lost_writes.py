@@ -228,21 +228,16 @@ def _final_reads(writes: Writes) -> dict[str, Any]:
 
 def _losses(writes: Writes, windows: list[Window]) -> dict[str, Any]:
     """Who acknowledged the lost writes, when, and in which window."""
-    losses = []
+    losses: list[dict[str, Any]] = []
     for element in sorted(writes.lost):
         call = writes.acknowledged[element]
         time = call.completion.time if call.completion else call.invoke.time
         window = window_at(windows, time)
         losses.append({"value": element, "node": call.node, "time_s": time / 1e9, "window": window})
-    begins_s = {window.name: window.from_s for window in windows}
-    last_s: dict[str, float] = {}
-    for loss in losses:
-        if loss["window"]:
-            into_s = loss["time_s"] - begins_s[loss["window"]]
-            last_s[loss["window"]] = max(into_s, last_s.get(loss["window"], 0.0))
+    times_s = {window.name: [loss["time_s"] for loss in losses if loss["window"] == window.name] for window in windows}
     return {
         "lost_by_node": dict(sorted(Counter(loss["node"] for loss in losses).items())),
         "lost_by_window": dict(sorted(Counter(loss["window"] for loss in losses).items())),
-        "last_lost_after_s": dict(sorted(last_s.items())),
+        "last_lost_after_s": {w.name: max(times_s[w.name]) - w.from_s for w in windows if times_s[w.name]},
         "lost_writes": losses,
     }
