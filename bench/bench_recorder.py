@@ -34,7 +34,7 @@ def drive(folder: Path, name: str, clients: int) -> float:
     make_client = find_client("noop", name)
     workers = [
         Worker(
-            make_client(node, cluster, spec.timeout_s),
+            make_client(node, cluster, spec.timeout_s, run="bench"),
             number,
             WORKLOADS[name](number, clients, 1),
             Pace(number, clients, spec.rate),

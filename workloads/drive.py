@@ -79,13 +79,13 @@ def make_workers(inputs: Inputs) -> list[Worker]:
     Raises:
         WorkloadError: There is no client for this database and workload, or its options are wrong.
     """
-    scenario, cluster, _ = inputs
+    scenario, cluster, faults = inputs
     spec = scenario.workload
     make_client = find_client(scenario.database, spec.name)
     clients = len(spec.clients)
     return [
         Worker(
-            make_client(node, cluster, spec.timeout_s),
+            make_client(node, cluster, spec.timeout_s, run=str(faults.t0_ns)),
             process=number,
             invocations=WORKLOADS[spec.name](number, clients, scenario.seed),
             pace=Pace(number, clients, spec.rate),

@@ -38,9 +38,8 @@ class Watch:
     def stop(self) -> None:
         """Ends the watch after showing the progress for the last time."""
         self._ended = True
-        if self._thread.is_alive() and self._thread.ident:
-            signal.pthread_kill(self._thread.ident, signal.SIGTERM)
-            self._thread.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # wakes the thread; to the process it is blocked, and harmless
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended:

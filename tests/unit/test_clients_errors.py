@@ -92,7 +92,7 @@ def refusing() -> Iterator[int]:
 
 def etcd(port: int, api: str, *, register: bool = False) -> Client:
     cluster = Cluster("etcd", {"n1": "127.0.0.1"}, {"port": port, "api": api})
-    return (EtcdRegister if register else EtcdSet)("n1", cluster, TIMEOUT_S)
+    return (EtcdRegister if register else EtcdSet)("n1", cluster, TIMEOUT_S, "1")
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def redis_with(behave: Behaviour) -> Iterator[Client]:
 
 
 def redis_at(sentinel_port: int) -> Client:
-    return RedisSet("n1", Cluster("redis", {"n1": "127.0.0.1"}, {"sentinel_port": sentinel_port}), TIMEOUT_S)
+    return RedisSet("n1", Cluster("redis", {"n1": "127.0.0.1"}, {"sentinel_port": sentinel_port}), TIMEOUT_S, "1")
 
 
 def after_connecting(behave: Behaviour) -> Behaviour:

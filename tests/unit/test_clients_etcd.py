@@ -3,20 +3,16 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
+from tests.unit.loopback import free_port, wait_until
 from workloads.clients.base import complete
-from workloads.clients.etcd import REGISTER, EtcdClient, EtcdRegister, EtcdSet
-from workloads.clients.etcd_http import encode
+from workloads.clients.etcd import EtcdClient, EtcdRegister, EtcdSet
 from workloads.inputs import Cluster
 
 pytestmark = [
@@ -30,31 +26,11 @@ READS_THAT_ARE_LINEARIZABLE = [{"api": "v2", "quorum": True}, {"api": "v3"}]
 BOTH_APIS = [{"api": "v2"}, {"api": "v3"}, {"api": "v3", "gateway": "v3beta"}]
 
 
-def free_port() -> int:
-    """Returns the first of two ports that are free on all of the nodes' addresses."""
-    for port in count(20_000 + int(time.time()) % 20_000, 2):
-        try:
-            for address in NODES.values():
-                socket.create_server((address, port)).close()
-                socket.create_server((address, port + 1)).close()
-        except OSError:
-            continue
-        return port
-    raise AssertionError
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"waited for {what}"
-        time.sleep(0.1)
-
-
 class Members:
     """An etcd cluster with the v2 API on."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = free_port(NODES.values())
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for node, address in NODES.items():
             command = ["etcd", "--name", node, "--data-dir", str(folder / node), "--enable-v2=true"]
@@ -75,7 +51,7 @@ class Members:
         return f"http://{address}:{self.port + offset}"
 
     def client(self, kind: type[EtcdClient], node: str, options: dict[str, Any]) -> EtcdClient:
-        return kind(node, Cluster("etcd", NODES, {"port": self.port} | options), 1.0)
+        return kind(node, Cluster("etcd", NODES, {"port": self.port} | options), 1.0, run=str(options))
 
     def are_ready(self) -> bool:
         try:
@@ -115,7 +91,6 @@ def test_a_set_is_the_same_through_all_nodes(members: Members, options: dict[str
 @pytest.mark.parametrize("options", READS_THAT_MAY_BE_STALE + READS_THAT_ARE_LINEARIZABLE, ids=str)
 def test_a_register_is_written_read_and_compared(members: Members, options: dict[str, Any]) -> None:
     client = members.client(EtcdRegister, "n2", options)
-    delete(members, options["api"])
     assert complete(client, "read", None) == ("ok", None, None)
     assert complete(client, "cas", [0, 1]).type == "fail", "it was never written"
     assert complete(client, "write", 3) == ("ok", 3, None)
@@ -125,15 +100,6 @@ def test_a_register_is_written_read_and_compared(members: Members, options: dict
     assert "ompare failed" in (refused.error or "")
     assert complete(client, "read", None) == ("ok", 4, None)
     client.close()
-
-
-def delete(members: Members, api: str) -> None:
-    """Forgets the register, as each API has its own keys."""
-    url = members.url(NODES["n2"])
-    if api == "v2":
-        requests.delete(f"{url}/v2/keys/{REGISTER}", timeout=5)
-    else:
-        requests.post(f"{url}/v3/kv/deleterange", json={"key": encode(REGISTER)}, timeout=5)
 
 
 @pytest.mark.parametrize("options", READS_THAT_MAY_BE_STALE + READS_THAT_ARE_LINEARIZABLE, ids=str)

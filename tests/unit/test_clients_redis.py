@@ -1,15 +1,13 @@
 """The Redis client against real servers and Sentinels: three nodes, each an address of the loopback interface."""
 
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.loopback import free_port, wait_until
 from workloads.clients.base import complete
 from workloads.clients.redis import RedisSet
 from workloads.inputs import Cluster
@@ -34,31 +32,12 @@ sentinel failover-timeout mymaster 2000
 """
 
 
-def free_port() -> int:
-    """Returns a port that is free on all of the nodes' addresses."""
-    for port in count(20_000 + int(time.time()) % 20_000):
-        try:
-            for address in NODES.values():
-                socket.create_server((address, port)).close()
-        except OSError:
-            continue
-        return port
-    raise AssertionError
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"waited for {what}"
-        time.sleep(0.1)
-
-
 class Servers:
     """Redis and Sentinel on every node; n1 is the primary."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = free_port(NODES.values())
         self.sentinel_port = self.port + 1
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         options = {"port": self.port, "sentinel_port": self.sentinel_port}
@@ -106,8 +85,8 @@ class Servers:
         except Exception as error:  # noqa: BLE001  (as the scheduler has it)
             return str(error)
 
-    def client(self, node: str) -> RedisSet:
-        return RedisSet(node, self.cluster, 1.0)
+    def client(self, node: str, run: str = "1") -> RedisSet:
+        return RedisSet(node, self.cluster, 1.0, run)
 
 
 @pytest.fixture
@@ -127,6 +106,8 @@ def test_what_is_added_through_any_node_is_read_through_any_other(servers: Serve
         assert complete(client, "add", element) == ("ok", element, None)
     assert [complete(client, "read", None).value for client in clients] == [[0, 1, 2]] * 3
     assert [client.recovered() for client in clients] == [None] * 3
+    clients.append(servers.client("n1", run="2"))
+    assert complete(clients[-1], "read", None) == ("ok", [], None), "another run has its own set"
     for client in clients:
         client.close()
 

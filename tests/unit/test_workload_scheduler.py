@@ -28,7 +28,7 @@ class SetInMemory(Client):
     """A set that all clients share; `before` is what happens to a call on its way."""
 
     def __init__(self, node: str, elements: set[int], before: Callable[[str, Value], None]) -> None:
-        super().__init__(node, CLUSTER, 0.1)
+        super().__init__(node, CLUSTER, 0.1, "1")
         self.elements = elements
         self.before = before
         self.waits_for: list[str | None] = []

@@ -29,8 +29,11 @@ class Client(ABC):
     Every call to the network is bounded by `timeout_s`. Only `recovered` may be called from another thread.
     """
 
-    def __init__(self, node: str, cluster: Cluster, timeout_s: float) -> None:
+    def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
         """Takes the node to talk to, where all nodes are, and the bound of each call; connects to nothing yet.
+
+        The run's name goes into the names of its keys: on a cluster that was not wiped, what an earlier run left would
+        stand in for what this one lost.
 
         Raises:
             WorkloadError: The cluster's client options are not what this client knows.
@@ -38,6 +41,7 @@ class Client(ABC):
         self.node = node
         self.cluster = cluster
         self.timeout_s = timeout_s
+        self.run = run
 
     @abstractmethod
     def open(self) -> None:

@@ -4,15 +4,14 @@ from workloads.clients.base import Client, Value
 from workloads.clients.etcd_http import V2, V3, EtcdApi, Options
 from workloads.inputs import Cluster, parse_options
 
-FOLDER = "jepsen/set/"  # one key an element, so that adding is one write and no read
-REGISTER = "jepsen/register"
-
 
 class EtcdClient(Client):
     """What the clients of all workloads share: the connection, and when a node has recovered."""
 
-    def __init__(self, node: str, cluster: Cluster, timeout_s: float) -> None:
-        super().__init__(node, cluster, timeout_s)
+    def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
+        super().__init__(node, cluster, timeout_s, run)
+        self._folder = f"jepsen/{run}/set/"
+        self._register = f"jepsen/{run}/register"
         self._options = parse_options(cluster.client, Options)
         self._open_api: EtcdApi | None = None
 
@@ -40,14 +39,14 @@ class EtcdClient(Client):
         """Waits until the node answers a quorum read, which takes a leader and all that was committed before."""
         api = self._new_api()
         try:
-            api.get(REGISTER, quorum=True)
+            api.get(self._register, quorum=True)
         finally:
             api.close()
         return None
 
 
 class EtcdSet(EtcdClient):
-    """A set, one key an element.
+    """A set, one key an element, so that adding is one write and no read.
 
     It is always read through a quorum: the question is whether an acknowledged write survives, not whether one node
     has heard of it yet.
@@ -56,9 +55,9 @@ class EtcdSet(EtcdClient):
     def invoke(self, f: str, value: Value) -> Value:
         """Adds an element, or reads all."""
         if f == "add":
-            self._api.put(f"{FOLDER}{value}", str(value))
+            self._api.put(f"{self._folder}{value}", str(value))
             return value
-        return sorted(int(element) for element in self._api.list_values(FOLDER))
+        return sorted(int(element) for element in self._api.list_values(self._folder))
 
 
 class EtcdRegister(EtcdClient):
@@ -67,11 +66,11 @@ class EtcdRegister(EtcdClient):
     def invoke(self, f: str, value: Value) -> Value:
         """Reads, writes or compares and sets the register."""
         if f == "read":
-            found = self._api.get(REGISTER)
+            found = self._api.get(self._register)
             return None if found is None else int(found)
         if isinstance(value, list):
             old, new = value
-            self._api.compare_and_set(REGISTER, str(old), str(new))
+            self._api.compare_and_set(self._register, str(old), str(new))
         else:
-            self._api.put(REGISTER, str(value))
+            self._api.put(self._register, str(value))
         return value

@@ -54,7 +54,8 @@ class EtcdApi(ABC):
     def __init__(self, address: str, options: Options, timeout_s: float) -> None:
         self._options = options
         self._timeout_s = timeout_s
-        self._url = f"http://{address}:{options.port}/"
+        host = f"[{address}]" if ":" in address else address  # IPv6
+        self._url = f"http://{host}:{options.port}/"
         self._session = requests.Session()
         self._session.mount("http://", HTTPAdapter(max_retries=0))
         self._session.trust_env = False  # a proxy of the environment must not stand between client and node

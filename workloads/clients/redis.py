@@ -14,8 +14,6 @@ from redis.retry import Retry
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.inputs import Cluster, parse_options
 
-KEY = "jepsen:set"
-
 REFUSED_WITH = {
     redis.ReadOnlyError: "a replica was asked to write",
     redis.exceptions.MasterDownError: "a replica has lost its primary and serves no stale data",
@@ -47,8 +45,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RedisSet(Client):
     """Adds to a set with SADD and reads it with SMEMBERS."""
 
-    def __init__(self, node: str, cluster: Cluster, timeout_s: float) -> None:
-        super().__init__(node, cluster, timeout_s)
+    def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
+        super().__init__(node, cluster, timeout_s, run)
+        self._key = f"jepsen:{run}:set"
         self._options = parse_options(cluster.client, Options)
         self._sentinel: redis.Redis | None = None
         self._primary: redis.Redis | None = None
@@ -72,9 +71,9 @@ class RedisSet(Client):
         assert self._primary, "open comes first"  # noqa: S101  (the order is complete()'s, not the user's)
         try:
             if f == "add":
-                run(self._primary, "SADD", KEY, value)
+                ask(self._primary, "SADD", self._key, value)
                 return value
-            return sorted(int(element) for element in run(self._primary, "SMEMBERS", KEY))
+            return sorted(int(element) for element in ask(self._primary, "SMEMBERS", self._key))
         except redis.RedisError as error:
             if is_refusal(error):
                 self.close()
@@ -126,7 +125,7 @@ class RedisSet(Client):
 
     def _ask(self, sentinel: redis.Redis) -> Address:
         """Returns the primary's address as this Sentinel sees it."""
-        answer = run(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME", self._options.primary_name)
+        answer = ask(sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME", self._options.primary_name)
         if not answer:
             raise NotAppliedError(f"the Sentinel knows no primary '{self._options.primary_name}'")
         return answer[0], int(answer[1])
@@ -145,7 +144,7 @@ class RedisSet(Client):
         )
 
 
-def run(connection: redis.Redis, *command: str | Value) -> Any:  # noqa: ANN401  (Redis answers with anything)
+def ask(connection: redis.Redis, *command: str | Value) -> Any:  # noqa: ANN401  (Redis answers with anything)
     """Makes one call and returns what Redis answers."""
     return connection.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
 
