@@ -1,12 +1,18 @@
 """The Redis client against real servers and Sentinels: three nodes, each an address of the loopback interface."""
 
+import json
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
+from analysis.history import read_history
 from tests.unit.loopback import free_port, wait_until
 from workloads.clients.base import complete
 from workloads.clients.redis import RedisSet
@@ -152,3 +158,36 @@ def test_what_recovery_waits_for(servers: Servers) -> None:
     assert servers.waits_for() == "the Sentinel knows no primary 'mymaster'"
     servers.ask("n1", "sentinel", "monitor", "mymaster", "127.0.77.4", str(servers.port), "1")
     assert servers.waits_for() == "the Sentinels disagree: n1 name 127.0.77.4; n2 n3 name 127.0.77.1"
+
+
+def test_a_whole_drive_in_which_a_node_dies(servers: Servers, tmp_path: Path) -> None:
+    workload = {
+        "name": "set",
+        "duration_s": 4.0,
+        "rate": 60.0,
+        "clients": list(NODES),
+        "timeout_s": 1.0,
+        "recovery_s": 1.0,
+    }
+    scenario = {"seed": 1, "database": "redis", "workload": workload}
+    (tmp_path / "scenario.yml").write_text(yaml.safe_dump(scenario))
+    (tmp_path / "cluster.json").write_bytes(msgspec.json.encode(servers.cluster))
+    (tmp_path / "faults.json").write_text(json.dumps({"t0_ns": time.time_ns() + 10**9, "windows": []}))
+    drive = subprocess.Popen(
+        [sys.executable, "-m", "workloads.drive", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(3)
+    servers.kill("n3")
+    _, said = drive.communicate(timeout=60)
+    assert drive.returncode == 0
+    assert "did not recover within 1 s, still waiting for n1: ConnectionError" in said
+    calls = read_history(tmp_path).calls
+    ends = {node: {(c.invoke.f, c.completion and c.completion.type) for c in calls if c.node == node} for node in NODES}
+    assert ends["n1"] == ends["n2"] == {("add", "ok"), ("read", "ok")}
+    assert ends["n3"] == {("add", "ok"), ("add", "fail"), ("read", "fail")}, "its Sentinel is gone"
+    added = {c.invoke.value for c in calls if c.invoke.f == "add" and c.completion and c.completion.type == "ok"}
+    reads = [c.completion.value for c in calls if c.invoke.f == "read" and c.completion and c.completion.type == "ok"]
+    assert [set(read) for read in reads] == [added, added]
