@@ -10,6 +10,7 @@ import yaml
 from callmaybe.project import SCENARIOS, UserError
 
 _UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+WHOLE = "must be whole seconds: nftables begins and ends a window on a second"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
 
 
@@ -137,10 +138,12 @@ def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenari
     ]
     for index, fault in enumerate(scenario.faults):
         where = f"$.faults[{index}]"
+        times = {"at": fault.at, "for": fault.duration, "every": fault.every or 0}
         last_end = fault.at + fault.duration + (fault.times - 1) * (fault.every or 0)
         mistakes += [
             (f"{where}.fault", fault.fault != "partition", f"unknown fault '{fault.fault}'; known: partition"),
             (f"{where}.for", fault.duration <= 0, "must be above 0"),
+            *[(f"{where}.{key}", time % 1 != 0, WHOLE) for key, time in times.items()],
             (f"{where}.times", fault.times < 1, "must be at least 1"),
             (f"{where}.times", fault.times > 1 and fault.every is None, "needs `every` beside it"),
             (f"{where}.every", fault.every is not None and fault.every <= fault.duration, "must be longer than `for`"),

@@ -53,6 +53,8 @@ def test_durations(text: str, seconds: float) -> None:
         ("duration: 50s", "duration: 50", 5, "workload.duration", "with its unit"),
         ("  rate: 40\n", "", 3, "workload", "missing required field `rate`"),
         ("at: 10s", "at: soon", 8, "faults.0.at", "with its unit"),
+        ("at: 10s", "at: 1500ms", 8, "faults.0.at", "whole seconds"),
+        ("for: 30s", "for: 0.5m, every: 1.5s", 8, "faults.0.every", "whole seconds"),
         ("for: 30s", "for: 45s", 8, "faults.0.for", "after the workload's 50 s"),
         ("fault: partition", "fault: flood", 8, "faults.0.fault", "known: partition"),
         ("topology: halves", "times: 3", 8, "faults.0.times", "needs `every`"),
