@@ -13,14 +13,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ansible.module_utils import jepsen_lab_devices as devices
 from ansible.module_utils.jepsen_lab_plan import LabError
 from ansible.module_utils.jepsen_lab_run import run
 
 GROUP = "callmaybe"
 SYSTEMD = Path("/run/systemd/system")  # exists where systemd is the init, says sd_booted(3)
 
-# What a node may open: null, zero, full, random, urandom, tty, console, ptmx, pts, tun. Host disks are not among them.
-DEVICES = ("c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:1", "c 5:2", "c 136:*", "c 10:200")
+# What the project says of devices in jepsen_lab_devices, as systemd puts it.
 SCOPE_DEVICES = ("DevicePolicy=closed", "DeviceAllow=/dev/net/tun rwm", "DeviceAllow=char-pts rw")
 
 # Joins the cgroups named before "--", then becomes the program after it.
@@ -52,8 +52,8 @@ def inside(name: str, *, guest: bool = False) -> list[str]:
     groups = [path / GROUP / name for path in hierarchies()]
     for group in groups:
         _make(group)
-        if guest and (group / "devices.deny").exists():
-            _close_devices(group)
+    if guest:
+        devices.close(groups)
     return ["sh", "-c", JOIN, "sh", *map(str, groups), "--"]
 
 
@@ -118,13 +118,6 @@ def _make(group: Path) -> None:
         for knob in ("cpuset.cpus", "cpuset.mems"):  # empty in a new cpuset of cgroup v1, which then takes nobody
             if (path / knob).exists() and not (path / "cgroup.controllers").exists():
                 (path / knob).write_text((path.parent / knob).read_text(encoding="ascii"), encoding="ascii")
-
-
-def _close_devices(group: Path) -> None:
-    """Takes all devices away but the harmless ones; making a node stays allowed, opening it is what counts."""
-    (group / "devices.deny").write_text("a", encoding="ascii")
-    for rule in (*(f"{device} rwm" for device in DEVICES), "c *:* m", "b *:* m"):
-        (group / "devices.allow").write_text(rule, encoding="ascii")
 
 
 def _remove(group: Path, deadline: float) -> None:
