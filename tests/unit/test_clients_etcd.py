@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.unit.loopback import free_port, wait_until
 from workloads.clients.base import complete
 from workloads.clients.etcd import EtcdClient, EtcdRegister, EtcdSet
+from workloads.clients.etcd_http import EtcdError
 from workloads.inputs import Cluster
 
 pytestmark = [
@@ -106,22 +108,20 @@ def test_a_register_is_written_read_and_compared(members: Members, options: dict
 def test_a_node_alone_answers_only_the_reads_that_may_be_stale(members: Members, options: dict[str, Any]) -> None:
     client = members.client(EtcdRegister, "n1", options)
     elements = members.client(EtcdSet, "n1", options)
-    assert complete(client, "write", 2).type == "ok"
+    wait_until(lambda: complete(client, "write", 2).type == "ok", "a leader")
     members.signal(signal.SIGSTOP, "n2", "n3")
     try:
         read = complete(client, "read", None)
         if options in READS_THAT_MAY_BE_STALE:
             assert read == ("ok", 2, None)
         else:
-            assert read.type == "fail"
-            assert "ReadTimeout" in (read.error or "")
+            assert read.type == "fail", "it times out, or hears that the leader is gone"
         assert complete(client, "write", 3).type == "info", "it may be in the log"
         assert complete(elements, "read", None).type == "fail", "a set is read through a quorum, whatever the options"
-        with pytest.raises(Exception, match="timed out"):
+        with pytest.raises((requests.Timeout, EtcdError)):
             client.recovered()
     finally:
         members.signal(signal.SIGCONT, "n2", "n3")
     wait_until(members.are_ready, "the recovery")
-    assert client.recovered() is None
     client.close()
     elements.close()
