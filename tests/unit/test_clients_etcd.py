@@ -61,9 +61,15 @@ class Members:
         except Exception:  # noqa: BLE001  (as the scheduler has it)
             return False
 
-    def signal(self, number: signal.Signals, *nodes: str) -> None:
+    def freeze(self, *nodes: str) -> None:
+        """Returns when the last thread has stopped, which takes its time on a busy machine."""
         for node in nodes:
-            self.processes[node].send_signal(number)
+            self.processes[node].send_signal(signal.SIGSTOP)
+            os.waitpid(self.processes[node].pid, os.WUNTRACED)
+
+    def thaw(self, *nodes: str) -> None:
+        for node in nodes:
+            self.processes[node].send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +115,7 @@ def test_a_node_alone_answers_only_the_reads_that_may_be_stale(members: Members,
     client = members.client(EtcdRegister, "n1", options)
     elements = members.client(EtcdSet, "n1", options)
     wait_until(lambda: complete(client, "write", 2).type == "ok", "a leader")
-    members.signal(signal.SIGSTOP, "n2", "n3")
+    members.freeze("n2", "n3")
     try:
         read = complete(client, "read", None)
         if options in READS_THAT_MAY_BE_STALE:
@@ -121,7 +127,7 @@ def test_a_node_alone_answers_only_the_reads_that_may_be_stale(members: Members,
         with pytest.raises((requests.Timeout, EtcdError)):
             client.recovered()
     finally:
-        members.signal(signal.SIGCONT, "n2", "n3")
+        members.thaw("n2", "n3")
     wait_until(members.are_ready, "the recovery")
     client.close()
     elements.close()
