@@ -40,6 +40,7 @@ lint: venv
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint -q
 
 test: lint
+	@tests/install-packages
 	@$(BIN)/pytest
 
 bench: venv
