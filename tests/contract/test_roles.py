@@ -129,7 +129,8 @@ def test_the_contract_and_its_templates_render_with_the_defaults(db: str, kind: 
     assert set(rendered) == set(inventory)
     for contract in rendered.values():
         assert set(contract) - {"rewritten"} == CONTRACT
-        assert len(set(contract["logs"].values())) == len(contract["logs"]), "two logs would get one local name"
+        names = ["journal.log", *contract["logs"].values()]
+        assert len(set(names)) == len(names), "two logs would get one local name"
         assert len({port for port in map(int, contract["ports"]) if 0 < port < 65536}) == len(contract["ports"])
         assert all(path.startswith("/") for path in contract["data"] + contract["paths"] + list(contract["logs"]))
         assert contract["client"]["port"] in map(int, contract["ports"])
