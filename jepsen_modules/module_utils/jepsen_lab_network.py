@@ -47,23 +47,7 @@ def build(lab: Lab) -> None:
         run(["ip", *guard.split()])
     NAMESPACE.touch()
     run(["unshare", f"--net={NAMESPACE}", "true"])
-    run(
-        [
-            "ip",
-            "link",
-            "add",
-            HOST_LINK,
-            "mtu",
-            f"{mtu}",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "host",
-            "netns",
-            f"{NAMESPACE}",
-        ]
-    )
+    run(["ip", *f"link add {HOST_LINK} mtu {mtu} type veth peer name host netns {NAMESPACE}".split()])
     _batch(
         INSIDE,
         "link set lo up",
