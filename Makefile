@@ -26,8 +26,8 @@ packages:
 	  if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	    echo "make: install python3, python3-venv and openssh-client first (or run this as root on Debian)" >&2; exit 3; fi; \
 	  echo "packages  installing python3-venv and openssh-client"; \
-	  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-	    python3 python3-venv openssh-client >/dev/null 2>&1; \
+	  said=$$(apt-get update -q 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	    python3 python3-venv openssh-client 2>&1) || { tail -n 5 <<<"$$said" >&2; exit 3; }; \
 	fi
 
 demo: venv
