@@ -150,10 +150,15 @@ def describe_step(step: str, folder: Path) -> str:
         at = read("progress.json")
         return f"{at['ok']:,} ok   {at['fail']:,} failed   {at['info']:,} unknown"
     if step == "Collect":
-        return ", ".join(_dropped(window) for window in read("faults.json")["windows"]) or "no faults in this scenario"
+        return describe_drops(read("faults.json")["windows"])
     return "report written"
 
 
-def _dropped(window: dict[str, Any]) -> str:
-    packets = sum(sum(peers.values()) for peers in window.get("dropped", {}).values())
-    return f"{packets:,} packets dropped in {window['name']}"
+def describe_drops(windows: list[dict[str, Any]]) -> str:
+    """How many packets all windows dropped, and those that dropped none by their names."""
+    packets = {w["name"]: sum(sum(peers.values()) for peers in w.get("dropped", {}).values()) for w in windows}
+    if not packets:
+        return "no faults in this scenario"
+    where = next(iter(packets)) if len(packets) == 1 else f"{len(packets)} windows"
+    idle = [name for name, count in packets.items() if not count]
+    return f"{sum(packets.values()):,} packets dropped in {where}" + (f", none in {', '.join(idle)}" if idle else "")
