@@ -164,6 +164,12 @@ def _doubts(history: History, windows: list[Window], writes: Writes) -> list[str
     if writes.unread:
         late = plural(len(writes.unread), "acknowledged write")
         doubts.append(f"the final read began before {late} ended, and nobody read again")
+    lacking = {node: len(_absent(writes, read)) for node, read in _last_reads(writes).items()}
+    doubts += [
+        f"the final read of {node} lacks {plural(count, 'acknowledged write')} that the last final read has"
+        for node, count in sorted(lacking.items())
+        if count and not writes.lost
+    ]
     return doubts
 
 
@@ -210,7 +216,7 @@ def _counts(writes: Writes) -> dict[str, Any]:
 
 def _final_reads(writes: Writes) -> dict[str, Any]:
     """What each node answered last, and whether they agree."""
-    last = {read.node: read for read in writes.final_reads}
+    last = _last_reads(writes)
     answers = {node: frozenset(_elements(read)) for node, read in last.items()}
     return {
         "final_reads_differ": len(set(answers.values())) > 1,
@@ -219,11 +225,22 @@ def _final_reads(writes: Writes) -> dict[str, Any]:
                 "node": node,
                 "time_s": last[node].invoke.time / 1e9,
                 "present_count": len(answer),
-                "lost_count": len(writes.acknowledged.keys() - answer - writes.unread),
+                "lost_count": len(_absent(writes, last[node])),
             }
             for node, answer in sorted(answers.items())
         ],
     }
+
+
+def _last_reads(writes: Writes) -> dict[str, Call]:
+    """Returns each node's last final read."""
+    return {read.node: read for read in writes.final_reads}
+
+
+def _absent(writes: Writes, read: Call) -> set[int]:
+    """Returns what was acknowledged before a read began and is not in it."""
+    began = read.invoke.index
+    return {e for e in writes.acknowledged.keys() - set(_elements(read)) if _end_index(writes.acknowledged[e]) < began}
 
 
 def _losses(writes: Writes, windows: list[Window]) -> dict[str, Any]:
@@ -234,9 +251,11 @@ def _losses(writes: Writes, windows: list[Window]) -> dict[str, Any]:
         time = call.completion.time if call.completion else call.invoke.time
         window = window_at(windows, time)
         losses.append({"value": element, "node": call.node, "time_s": time / 1e9, "window": window})
+    end_s = max((window.until_s for window in windows), default=float("inf"))
     times_s = {window.name: [loss["time_s"] for loss in losses if loss["window"] == window.name] for window in windows}
     return {
         "lost_by_node": dict(sorted(Counter(loss["node"] for loss in losses).items())),
+        "lost_after_windows_count": sum(end_s <= loss["time_s"] for loss in losses),
         "lost_by_window": dict(sorted(Counter(loss["window"] for loss in losses).items())),
         "last_lost_after_s": {w.name: max(times_s[w.name]) - w.from_s for w in windows if times_s[w.name]},
         "lost_writes": losses,

@@ -58,15 +58,17 @@ def _who_and_when(losses: dict[str, Any]) -> str:
     nodes = [f"{node or 'an unnamed node'} ({count:,})" for node, count in losses["lost_by_node"].items()]
     windows = losses["lost_by_window"]
     named = {name: count for name, count in windows.items() if name}
-    outside = windows.get("", 0)
-    if not named:
+    after = losses["lost_after_windows_count"]
+    outside = windows.get("", 0) - after
+    if not named and not after:
         when = "outside of any window"
-    elif len(named) == 1 and not outside:
+    elif len(named) == 1 and not outside and not after:
         name = next(iter(named))
         when = f"all inside {name}, the last {losses['last_lost_after_s'][name]:.1f} s after it began"
     else:
-        when = _listed([f"{count:,} inside {name}" for name, count in named.items()])
-        when += f", {outside:,} outside of any window" if outside else ""
+        places = [f"{count:,} inside {name}" for name, count in named.items()]
+        places += [f"{outside:,} outside of any window"] if outside else []
+        when = _listed(places + ([f"{after:,} after the network had healed"] if after else []))
     return f"Acknowledged by {_listed(nodes)}, {when}."
 
 

@@ -203,14 +203,14 @@ def test_losses_in_several_windows_and_outside_are_told_apart(tmp_path: Path) ->
     events = [*add(1), *add(2, process=1), *add(3, process=2), *read([]), *read([], process=3)]
     results = judge(make_folder(tmp_path, events, [window(0, 2), window(2, 4, "cut-2")]))
     assert sentences(results)[1] == (
-        "Acknowledged by n1 (1), n2 (1) and n3 (1), 1 inside cut-1 and 1 inside cut-2, 1 outside of any window."
+        "Acknowledged by n1 (1), n2 (1) and n3 (1), 1 inside cut-1, 1 inside cut-2 and 1 after the network had healed."
     )
 
 
 def test_final_reads_that_differ_are_told(tmp_path: Path) -> None:
     results = judge(make_folder(tmp_path, [*add(1), *read([]), *read([1], process=1)], []))
     assert sentences(results) == [
-        "VALID  The final read has all 1 acknowledged write.",
+        "UNKNOWN  The final read of n5 lacks 1 acknowledged write that the last final read has.",
         "The final reads of the nodes differ, in elements: n2 1, n5 0.",
     ]
 
