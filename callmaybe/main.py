@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from analysis.errors import AnalysisError
 from analysis.judge import check_history, judge, read_results, sentences
@@ -70,8 +71,8 @@ def run_scenario(
     if run.folder is None or not (run.folder / "results.json").exists():
         raise UserError(f"{scenario}: {outcome.reason}" + (f" (see {run.folder})" if run.folder else ""))
     results = read_results(run.folder)
-    _print_verdict(sentences(results, read_scenario(run.folder)))
-    console.print(f"         report  {_short(run.folder / 'report.html')}", highlight=False, soft_wrap=True)
+    console.print()
+    _print_verdict(sentences(results, read_scenario(run.folder)), run.folder / "report.html")
     if not outcome.ok:
         console.print(f"         but     {outcome.reason}", highlight=False, soft_wrap=True)
     return EXIT_OF[results["valid"]]
@@ -83,15 +84,16 @@ def run_scenario(
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of sentences.")
 def check(history: Path, checker: str | None, *, as_json: bool) -> None:
     """Judges HISTORY again: a run's folder, a history.jsonl, or - for standard input."""
+    scenario = report = None
     if history.is_dir() and checker is None:
-        results = judge(history)
-        write_report(history)
+        results, scenario = judge(history), read_scenario(history)
+        report = write_report(history)
     else:
         results = check_history(history, checker or "lost-writes")
     if as_json:
         click.echo(json.dumps(results, indent=1))
     else:
-        _print_verdict(sentences(results, read_scenario(history) if history.is_dir() else None))
+        _print_verdict(sentences(results, scenario), report)
     sys.exit(EXIT_OF[results["valid"]])
 
 
@@ -148,11 +150,12 @@ def demo() -> None:
 cli.add_command(step)
 
 
-def _print_verdict(lines: list[str]) -> None:
-    console.print()
-    for number, line in enumerate(lines):
-        style = VERDICT_STYLES.get(line.split(" ")[0], "") if number == 0 else ""
-        console.print(line, style=style, highlight=False, soft_wrap=True, markup=False)
+def _print_verdict(lines: list[str], report: Path | None = None) -> None:
+    """Prints the verdict's word in its colour, and all that is said of it in a column beside it."""
+    word, _, sentence = lines[0].partition("  ")
+    console.print(Text.assemble((f"{word:<9}", VERDICT_STYLES.get(word, "")), sentence), soft_wrap=True)
+    for line in lines[1:] + ([f"report  {_short(report)}"] if report else []):
+        console.print(Text(f"{'':9}{line}"), soft_wrap=True)
 
 
 def _short(path: Path) -> str:
