@@ -16,12 +16,9 @@ from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
 from analysis.history import STDIN, History, read_history
 from analysis.run_folder import FAULTS_FILE, Evidence, RunError, evidence_of, read_faults, read_scenario, windows_in
-from analysis.sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ["RESULTS_FILE", "Results", "check_history", "judge", "read_results", "sentences"]
 
 RESULTS_FILE = "results.json"
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from analysis import figures
 from analysis.atomic import write_atomically
 from analysis.history import History, read_history
-from analysis.judge import Results, read_results, sentences
+from analysis.judge import Results, read_results
 from analysis.lost_writes import percent, sort_writes
 from analysis.run_folder import (
     FAULTS_FILE,
@@ -24,7 +24,7 @@ from analysis.run_folder import (
     read_scenario,
     windows_in,
 )
-from analysis.sentences import published_year, verdict_word
+from analysis.sentences import published_year, sentences, verdict_word
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.errors import AnalysisError
-from analysis.judge import check_history, judge, read_results, sentences
+from analysis.judge import check_history, judge, read_results
 from analysis.report import write_report
 from analysis.run_folder import read_scenario
+from analysis.sentences import sentences
 from callmaybe import lab as the_lab
 from callmaybe.project import UserError
 from callmaybe.run import Run

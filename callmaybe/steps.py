@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from analysis.judge import judge, sentences
+from analysis.judge import judge
 from analysis.report import write_report
 from analysis.run_folder import read_scenario
+from analysis.sentences import sentences
 from callmaybe.expand import expand as expand_scenario
 from callmaybe.faults import plan_windows, record_counters
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from analysis.history import HistoryError
-from analysis.judge import check_history, judge, read_results, sentences
+from analysis.judge import check_history, judge, read_results
 from analysis.run_folder import RunError, read_scenario
+from analysis.sentences import sentences
 from tests.unit.hand_made import Event, add, make_folder, read, window, write_history
 from tests.unit.synthetic_run import make_run
 
