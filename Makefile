@@ -1,9 +1,9 @@
 # make demo: from a clean machine to a verdict.   make test: every test that this machine can run.
-# make venv, make lint, make bench: their parts.   make clean: forgets the virtual environment.
+# make venv, make lint: their parts.   make test-slow: the matrices.   make bench: the figures.   make clean: no .venv.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: venv demo test lint bench clean packages
+.PHONY: venv demo test test-slow lint bench clean packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,8 +43,15 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
+# What takes longer: other releases and sizes of the lab, and twenty times up and down.
+test-slow: venv
+	@tests/install-packages
+	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
+
 bench: venv
-	@for b in bench/bench_*.py; do $(BIN)/python $$b; done
+	@$(BIN)/python bench/bench_recorder.py
+	@$(BIN)/python bench/bench_lab.py
+	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_partition.py
 
 clean:
 	@rm -rf $(VENV)

@@ -4,18 +4,15 @@
 Both plays go over the same hosts with the same settings, in turns, so that what else the machine does hits both alike.
 """
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from plays import ROOT, play
+
 ROUNDS = 7
 GOAL = 1.3
-BOUND_S = 120
 PING = """
 - hosts: nodes
   become: true
@@ -26,36 +23,23 @@ PING = """
 """
 
 
-def play(playbook: Path, *arguments: str) -> float:
-    """Runs a playbook and returns its seconds; exits with what it printed where it fails."""
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook), *arguments, *sys.argv[1:]]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    began = time.perf_counter()
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=BOUND_S, check=False
-    )
-    took_s = time.perf_counter() - began
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return took_s
-
-
 def main() -> int:
     """Prints both medians and their ratio; returns 0 where the goal is met."""
+    given = sys.argv[1:]
     partition, heal = ROOT / "playbooks" / "partition.yml", ROOT / "playbooks" / "heal.yml"
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         file.write(PING)
         file.flush()
         ping = Path(file.name)
-        play(ping)
-        play(partition, "-e", "duration=20")
+        play(ping, *given)
+        play(partition, "-e", "duration=20", *given)
         pings, partitions = [], []
         try:
             for number in range(ROUNDS):
-                pings.append(play(ping))
-                partitions.append(play(partition, "-e", f"duration={20 + number}"))
+                pings.append(play(ping, *given))
+                partitions.append(play(partition, "-e", f"duration={20 + number}", *given))
         finally:
-            play(heal)
+            play(heal, *given)
     ping_s, partition_s = statistics.median(pings), statistics.median(partitions)
     ratio = partition_s / ping_s
     print(f"ping play       {ping_s:.3f} s  (median of {ROUNDS}; {min(pings):.3f} to {max(pings):.3f})")
