@@ -37,8 +37,16 @@ def lab(_lab_was_up):
         playbook("lab_down")
 
 
+@pytest.fixture(scope="session")
+def _prepared(_lab_was_up):
+    """The packages that a lab needs of the host, and its image: these stay."""
+    if not _lab_was_up:
+        playbook("lab_up")
+        playbook("lab_down")
+
+
 @pytest.fixture
-def free_machine(_lab_was_up):
+def free_machine(_lab_was_up, _prepared):
     """A machine without a lab, before and after."""
     if _lab_was_up:
         pytest.skip("a lab is up; take it down (playbooks/lab_down.yml) to run this test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def playbook(name: str, **variables: object) -> subprocess.CompletedProcess[str]
     done = ansible(f"playbooks/{name}.yml", "-e", json.dumps(variables))
     assert done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below a process, the deepest first."""
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it ended meanwhile
+            children += map(int, task.read_text().split())
+    return [below for child in children for below in (*descendants(child), child)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.machine import BIN, ROOT, STATE, ansible, playbook
+from tests.lab.machine import BIN, ROOT, STATE, ansible, descendants, playbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,19 +171,11 @@ def kill_lab_up_when(exists: Callable[[], object], **variables: object) -> None:
             assert up.poll() is None, "lab_up ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.001)
-        for pid in (*children(up.pid), up.pid):
+        for pid in (*descendants(up.pid), up.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-
-
-def children(parent: int) -> list[int]:
-    """All descendants of a process."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    direct = [pid for pid, ppid in pairs if ppid == parent]
-    return [pid for child in direct for pid in (*children(child), child)]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from callmaybe.project import STORE
-from tests.lab.machine import BIN, NODES, ROOT, Lab, playbook
+from tests.lab.machine import BIN, NODES, ROOT, Lab, descendants, playbook
 
 pytestmark = pytest.mark.lab
 
@@ -156,13 +156,6 @@ def test_every_node_heals_though_the_controller_was_killed(etcd_there: None, lab
     after = hears(path.parent / "after.json")
     assert all(after[node][peer] == "heard" for node in NODES for peer in NODES if peer != node)
     playbook("heal")
-
-
-def descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
-    ]
-    return children + [below for child in children for below in descendants(child)]
 
 
 def hears(file: Path) -> dict[str, dict[str, str]]:
