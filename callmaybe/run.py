@@ -63,7 +63,7 @@ class Run:
             if self._step != "Expand":
                 self._progress.step(self._step.lower(), drive)
         elif event["event"] == "playbook_on_task_start":
-            self._progress.doing(str(data.get("name", "")))
+            self._progress.doing(str(data.get("name", "")).rpartition(" : ")[2])
         elif event["event"] == "runner_on_ok" and data.get("task") == "Expand | Write the plan":
             self._begin(Path(data["res"]["stdout"].strip()))
 
