@@ -16,20 +16,28 @@ from callmaybe.project import ANSIBLE_CONFIG, PLAYBOOKS
 
 @dataclass
 class Outcome:
-    """How a playbook ended: `status` is successful, failed, canceled or timeout; `failures` are sentences, by host."""
+    """How a playbook ended.
+
+    Attributes:
+        status: successful, failed, canceled or timeout.
+        failures: What failed, as sentences; the playbook may have rescued it.
+        unreachable: Hosts that could not be reached, as sentences; the playbook may have gone on without them.
+    """
 
     status: str = "failed"
     failures: list[str] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether every task on every host succeeded."""
-        return self.status == "successful"
+        """Whether the playbook succeeded on all hosts."""
+        return self.status == "successful" and not self.unreachable
 
     @property
     def reason(self) -> str:
         """The failures in one sentence, each said once."""
-        return "; ".join(dict.fromkeys(self.failures)) or f"ansible-playbook ended as {self.status}"
+        failures = self.failures if self.status == "failed" else []
+        return "; ".join(dict.fromkeys(self.unreachable + failures)) or f"ansible-playbook ended as {self.status}"
 
 
 def run_playbook(
@@ -90,7 +98,7 @@ def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
     result = data.get("res", {})
     host = data.get("host", "")
     if event["event"] == "runner_on_unreachable" and not result.get("skip_reason"):
-        outcome.failures.append(f"{host} cannot be reached: {_first_line(result.get('msg', ''))}")
+        outcome.unreachable.append(f"{host} cannot be reached: {_last_part(result.get('msg', ''))}")
     elif event["event"] == "runner_on_failed":
         said = result.get("stderr") if result.get("msg", "").startswith("non-zero return code") else result.get("msg")
         sentence = _last_line(said or result.get("msg") or "failed without a word")
@@ -103,8 +111,9 @@ def _complaints(printed: str) -> list[str]:
     return [line for line in lines if line.startswith(("ERROR", "[ERROR]"))][:1] or lines[-1:]
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+def _last_part(text: str) -> str:
+    """Returns what ssh itself said, behind what Ansible says of it."""
+    return _last_line(text).rpartition("over ssh: ")[2]
 
 
 def _last_line(text: str) -> str:

@@ -58,7 +58,8 @@ def run_scenario(
         The exit status of the verdict.
 
     Raises:
-        UserError: there is no verdict; says why.
+        UserError: the run did not come to its end, or not on all nodes; says why. A verdict may have been printed.
+        click.Abort: somebody ended it early.
     """
     path = find_scenario(scenario).resolve()
     load_scenario(path)  # a mistake in it is said before anything starts
@@ -69,13 +70,15 @@ def run_scenario(
         variables["provision"] = False
     run = Run(console, inventory or the_lab.inventory())
     outcome = run.go(variables)
-    if run.folder is None or not (run.folder / "results.json").exists():
-        raise UserError(f"{scenario}: {outcome.reason}" + (f" (see {run.folder})" if run.folder else ""))
-    results = read_results(run.folder)
-    console.print()
-    _print_verdict(sentences(results, read_scenario(run.folder)), run.folder / "report.html")
-    if not outcome.ok:
-        console.print(f"         but     {outcome.reason}", highlight=False, soft_wrap=True)
+    judged = run.folder is not None and (run.folder / "results.json").exists()
+    if run.folder and judged:
+        results = read_results(run.folder)
+        console.print()
+        _print_verdict(sentences(results, read_scenario(run.folder)), run.folder / "report.html")
+    if run.interrupted:
+        raise click.Abort
+    if not outcome.ok or not judged:
+        raise UserError(f"{path.stem}: {outcome.reason}")
     return EXIT_OF[results["valid"]]
 
 

@@ -29,6 +29,11 @@ class Run:
         self._interrupts = 0
         self._warned = False
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wanted it to end early."""
+        return self._interrupts > 0
+
     def go(self, variables: dict[str, Any]) -> Outcome:
         """Runs playbooks/test.yml to its end; on the way out no fault is left behind.
 
@@ -89,11 +94,12 @@ class Run:
 
     def _heal(self, variables: dict[str, Any]) -> None:
         self._progress.step("heal")
-        self._interrupts = 0
+        interrupts, self._interrupts = self._interrupts, 0
         target = {"target": variables["target"]} if "target" in variables else {}
         outcome = run_playbook("heal.yml", target, inventory=self._inventory, cancelled=self._cancelled)
         left = f"{outcome.reason}; the node ends every fault by itself at its window's end"
         self._progress.done("every fault ended" if outcome.ok else left)
+        self._interrupts += interrupts
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

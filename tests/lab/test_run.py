@@ -135,7 +135,8 @@ def test_ctrl_c_heals_and_still_reports(etcd_there: None, lab: Lab, scenario) ->
     assert "drop" in lab.run("n1", QUIET_NODE).stdout
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 2, out + err
+    assert process.returncode == 130, out + err
+    assert "interrupted" in err
     assert "UNKNOWN" in out
     assert all(not lab.run(node, QUIET_NODE).stdout for node in NODES)
     assert (latest(path) / "report.html").exists()
@@ -162,6 +163,40 @@ def hears(file: Path) -> dict[str, dict[str, str]]:
     """Who hears whom by real packets: {listener: {speaker: how}}."""
     playbook("status", file=str(file))
     return dict(json.loads(file.read_text())["hears"])
+
+
+def test_a_full_disk_ends_the_run_in_order(etcd_there: None, lab: Lab, scenario) -> None:
+    path = scenario("etcd", "v3")
+    (STORE / path.stem).mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "small", STORE / path.stem], check=True)
+    try:
+        status, out, err = run(path, "--no-provision")
+        kept = (latest(path) / "history.jsonl").read_bytes()
+    finally:
+        subprocess.run(["umount", STORE / path.stem], check=True)
+    assert status == 3, out + err
+    assert "No space left on device" in err
+    assert "Traceback" not in out + err
+    assert kept.count(b"\n") > 20
+    assert all(not lab.run(node, QUIET_NODE).stdout for node in NODES)
+
+
+def test_a_node_that_dies_on_the_way_is_named_beside_the_verdict(etcd_there: None, lab: Lab, scenario) -> None:
+    load = {"name": "set", "duration": "24s", "rate": 40, "timeout": "1s", "recovery": "1s"}
+    path = scenario("etcd", "v3", workload=load)
+    process = start(path, "--no-provision")
+    wait_for(driving(path, 20), bound_s=90)
+    lab.run("n5", "systemctl poweroff --force --force")
+    out, err = process.communicate(timeout=150)
+    try:
+        assert process.returncode == 3, out + err
+        assert out.split("\n\n")[1].startswith("VALID")
+        assert "n5 cannot be reached: ssh: " in err
+        (window,) = read(path, "faults.json")["windows"]
+        assert window["dropped"].keys() == set(NODES) - {"n5"}
+        assert all(not lab.run(node, QUIET_NODE).stdout for node in NODES[:4])
+    finally:
+        playbook("lab_up")
 
 
 def test_a_node_that_is_off_is_named_and_nothing_is_armed(etcd_there: None, lab: Lab, scenario, tmp_path: Path) -> None:

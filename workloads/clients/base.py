@@ -85,6 +85,8 @@ def complete(client: Client, f: str, value: Value) -> Completion:
 
 
 def describe(error: BaseException) -> str:
-    """Returns the class of an error, then what it said, on one line."""
+    """Returns the class of an error, then what it said, on one line; the cause speaks for a bare NotAppliedError."""
+    if isinstance(error, NotAppliedError) and not str(error) and error.__cause__:
+        error = error.__cause__
     name = "NotApplied" if isinstance(error, NotAppliedError) else type(error).__name__
     return f"{name}: {' '.join(str(error).split())}"[:ERROR_LENGTH]
