@@ -1,6 +1,7 @@
 """Runs a playbook through ansible-runner and hands out what happens as it happens."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,9 @@ from typing import Any
 import ansible_runner
 
 from callmaybe.project import ANSIBLE_CONFIG, PLAYBOOKS
+
+
+OWN_WORDS = re.compile(r"jepsen_|\b(fail|assert)$")
 
 
 @dataclass
@@ -102,7 +106,10 @@ def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
     elif event["event"] == "runner_on_failed":
         said = result.get("stderr") if result.get("msg", "").startswith("non-zero return code") else result.get("msg")
         sentence = _last_line(said or result.get("msg") or "failed without a word")
-        outcome.failures.append(sentence if host in ("", "localhost") else f"{host}: {sentence}")
+        task = data.get("task", "").rpartition(" : ")[2]
+        # Our own modules and sentences say what was attempted; of others the task's name does.
+        about = "" if OWN_WORDS.search(data.get("task_action", "")) else f"{task}: "
+        outcome.failures.append(sentence if host in ("", "localhost") else f"{host}: {about}{sentence}")
 
 
 def _complaints(printed: str) -> list[str]:
