@@ -14,7 +14,6 @@ import ansible_runner
 
 from callmaybe.project import ANSIBLE_CONFIG, PLAYBOOKS
 
-
 OWN_WORDS = re.compile(r"jepsen_|\b(fail|assert)$")
 
 
