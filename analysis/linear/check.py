@@ -1,0 +1,144 @@
+"""The verdict on a whole history: each key decided apart, the first contradiction explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.linear.budget import Budget
+from analysis.linear.calls import NEVER, Calls, find_calls, is_keyed
+from analysis.linear.decide import Decision, decide
+from analysis.linear.explain import Contradiction, explain
+from analysis.linear.model import thawed
+from analysis.linear.options import Options, find_model, reading_of
+from analysis.linear.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.run_folder import Window
+    from analysis.table import Table
+
+
+@dataclass
+class _Tally:
+    """What has been decided so far; keys by their place."""
+
+    invalid: list[int]
+    unknown: list[int]
+    first: Decision | None = None  # the first that is invalid, else the first that is unknown
+    why: str = ""
+
+
+def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str, Any]:
+    """Decides whether a history is linearizable.
+
+    Args:
+        table: The history.
+        windows: The faults, to say in which one the impossible operation fell.
+        options: The model, how answers are to be understood, and the budgets.
+
+    Returns:
+        `valid`, `reason`, `model`, `initial`, `operation_count` (those that say something), `key_count`,
+        `configuration_count`; where invalid also `contradiction` (see `analysis.linear.explain`), and with keys
+        `invalid_key_count` and `invalid_keys` (at most ten); where unknown with keys `unknown_key_count`.
+
+    Raises:
+        AnalysisError: If there is no such model, or it does not know a function or a value of the history.
+    """
+    model = find_model(options.model)
+    reading = reading_of(options, model)
+    keyed = model.keyed or is_keyed(table) if options.keyed == "auto" else options.keyed
+    calls = _without_idle(find_calls(table, model, reading, keyed=keyed), model)
+    steps = Steps(model, calls.operations, model.start(reading.initial))
+    budget = Budget(options.budget_s, options.budget_bytes, options.budget_configurations)
+    tally = _decide_all(calls, steps, budget)
+    result: dict[str, Any] = {
+        "valid": False if tally.invalid else "unknown" if tally.unknown else True,
+        "reason": "",
+        "model": model.name,
+        "initial": reading.initial,
+        "operation_count": len(calls.operation),
+        "key_count": len(calls.keys),
+        "configuration_count": budget.spent,
+    }
+    if tally.invalid and tally.first:
+        contradiction = explain(table, windows, calls, tally.invalid[0], tally.first, steps, budget)
+        result |= {"reason": _contradicted(contradiction, calls, tally), "contradiction": contradiction}
+    elif tally.unknown:
+        result["reason"] = _gave_up(calls, tally)
+    else:
+        result["reason"] = _praise(calls)
+    if keyed:
+        result["invalid_key_count"] = len(tally.invalid)
+        result["invalid_keys"] = [thawed(calls.keys[place]) for place in tally.invalid[:10]]
+        result["unknown_key_count"] = len(tally.unknown)
+    return result
+
+
+def _decide_all(calls: Calls, steps: Steps, budget: Budget) -> _Tally:
+    """Decides key by key, until a budget that all share is used up, or somebody presses Ctrl-C."""
+    tally = _Tally([], [])
+    for key in range(len(calls.keys)):
+        part = slice(calls.starts[key], calls.starts[key + 1])
+        try:
+            done = decide(steps, calls.operation[part], calls.invoked[part], calls.returned[part], budget)
+        except KeyboardInterrupt:
+            tally.why, tally.unknown = "interrupted", [*tally.unknown, *range(key, len(calls.keys))]
+            break
+        if done.valid is False:
+            tally.first = done if not tally.invalid else tally.first
+            tally.invalid.append(key)
+        elif done.valid is None:
+            tally.unknown.append(key)
+            tally.first = tally.first or done
+            tally.why = tally.why or done.why
+            if budget.exhausted():
+                tally.unknown += range(key + 1, len(calls.keys))
+                break
+    return tally
+
+
+def _without_idle(calls: Calls, model: Any) -> Calls:  # noqa: ANN401 - a model
+    """Leaves out the crashed calls that can never help."""
+    crashed = calls.returned == NEVER
+    if not crashed.any():
+        return calls
+    asked = {calls.operations[number] for number in np.unique(calls.operation[crashed]).tolist()}
+    idle = model.idle(set(calls.operations), asked)
+    if not idle:
+        return calls
+    idle_numbers = [number for number, operation in enumerate(calls.operations) if operation in idle]
+    kept = ~(crashed & np.isin(calls.operation, idle_numbers))
+    starts = np.concatenate(([0], np.cumsum(kept)))[calls.starts]
+    return Calls(
+        calls.operations, calls.operation[kept], calls.invoked[kept], calls.returned[kept], calls.keys, starts
+    )
+
+
+def _praise(calls: Calls) -> str:
+    count = len(calls.operation)
+    if not count:
+        return "no operation says anything, so there is nothing to contradict"
+    of_keys = f" on {len(calls.keys):,} keys" if len(calls.keys) > 1 else ""
+    return f"{count:,} operations{of_keys} are linearizable"
+
+
+def _contradicted(contradiction: Contradiction, calls: Calls, tally: _Tally) -> str:
+    bad = contradiction["operation"]
+    key = "" if calls.keys == [None] else f" of key {thawed(calls.keys[tally.invalid[0]])}"
+    more = f"; {len(tally.invalid) - 1:,} more keys are contradictory" if len(tally.invalid) > 1 else ""
+    why = contradiction["refusals"][0] if contradiction["refusals"] else "no order of the operations explains it"
+    return f"not linearizable: {bad['text']}{key} at {bad['returned_s']:.3f} s is impossible: {why}{more}"
+
+
+def _gave_up(calls: Calls, tally: _Tally) -> str:
+    decided = len(calls.keys) - len(tally.unknown)
+    of_keys = f"; {decided:,} of {len(calls.keys):,} keys are decided" if len(calls.keys) > 1 else ""
+    if tally.first is None or tally.first.problem is None:
+        return f"undecided: {tally.why}{of_keys}"
+    done = tally.first
+    reached = f"came to completion {done.furthest:,} of {len(tally.first.problem.call):,}"
+    return f"undecided: {tally.why}; {reached}, with {len(done.rows):,} configurations{of_keys}"

@@ -1,0 +1,133 @@
+"""What holds many things: a set, queues, a counter."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from analysis.linear.model import UNKNOWN, Call, Model, Operation, Reading, frozen, thawed
+
+
+class Set(Model):
+    """Elements: `add`, `remove`, and `read` of all."""
+
+    name = "set"
+    initial: ClassVar[Any] = []
+    functions: ClassVar[frozenset[str] | None] = frozenset({"add", "remove", "read"})
+    answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+
+    def start(self, initial: Any) -> frozenset[Any]:  # noqa: ANN401
+        """Returns the state that holds a list of elements."""
+        return frozenset(frozen(initial))
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; a nil read as `reading` has it."""
+        operation = super().operation(call, reading)
+        if operation is None or operation.f != "read":
+            return operation
+        read = call.answer
+        if read is None:
+            if reading.nil_read == "wildcard":
+                return None
+            read = reading.initial
+        if not isinstance(read, list | tuple | set | frozenset):
+            raise ValueError(f"expected the elements of an ok read as a list, found {read!r}")
+        return Operation("read", None, frozenset(frozen(list(read))))
+
+    def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Adds, removes or reads."""
+        if f == "read":
+            return state if state == result else None
+        return state | {argument} if f == "add" else state - {argument}
+
+
+class FifoQueue(Model):
+    """A queue that keeps the order: `enqueue`, `dequeue`; an ok dequeue of nil found it empty."""
+
+    name = "fifo-queue"
+    initial: ClassVar[Any] = []
+    functions: ClassVar[frozenset[str] | None] = frozenset({"enqueue", "dequeue"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    answers: ClassVar[frozenset[str] | None] = frozenset({"dequeue"})
+
+    def start(self, initial: Any) -> Any:  # noqa: ANN401
+        """Returns the state that holds a list of elements, the oldest first."""
+        return tuple(frozen(initial))
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; what a dequeue was asked with says nothing."""
+        operation = super().operation(call, reading)
+        return operation._replace(argument=None) if operation and operation.f == "dequeue" else operation
+
+    def step(self, state: Any, f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Appends, or takes the oldest."""
+        if f == "enqueue":
+            return (*state, argument)
+        if result is UNKNOWN:
+            return state[1:]
+        if result is None:
+            return None if state else state
+        return state[1:] if state and state[0] == result else None
+
+
+class UnorderedQueue(FifoQueue):
+    """A queue that keeps no order.
+
+    A dequeue whose answer nobody saw took any element: the state is the set of all contents that are possible.
+    """
+
+    name = "unordered-queue"
+
+    def start(self, initial: Any) -> frozenset[Any]:  # noqa: ANN401
+        """Returns the state that holds a list of elements."""
+        return frozenset({tuple(sorted(frozen(initial), key=repr))})
+
+    def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Puts in, or takes out."""
+        if f == "enqueue":
+            return frozenset(tuple(sorted((*held, argument), key=repr)) for held in state)
+        if f == "dequeue" and result is None:
+            return frozenset({()}) if () in state else None
+        after = {
+            held[:place] + held[place + 1 :]
+            for held in state
+            for place, element in enumerate(held)
+            if result is UNKNOWN or element == result
+        }
+        return frozenset(after) or (state if result is UNKNOWN else None)
+
+    def show(self, state: frozenset[Any]) -> Any:  # noqa: ANN401
+        """Returns the elements; where several contents are possible, each."""
+        contents = [thawed(held) for held in sorted(state, key=repr)]
+        return contents[0] if len(contents) == 1 else {"one of": contents}
+
+
+class Counter(Model):
+    """A number: `add` (or `increment`, `decrement`; of one where the value is nil) and `read`."""
+
+    name = "counter"
+    initial: ClassVar[Any] = 0
+    functions: ClassVar[frozenset[str] | None] = frozenset({"add", "increment", "decrement", "read"})
+    answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+
+    def start(self, initial: Any) -> int:  # noqa: ANN401
+        """Returns the initial number."""
+        return int(initial)
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means, all changes as `add`."""
+        operation = super().operation(call, reading)
+        if operation is None or operation.f == "read":
+            if operation and operation.result is None:
+                wild = reading.nil_read == "wildcard"
+                return None if wild else Operation("read", None, int(reading.initial))
+            return operation and operation._replace(argument=None)
+        amount = 1 if call.argument is None else call.argument
+        if type(amount) is not int:
+            raise ValueError(f"expected a whole number to {call.f}, found {call.argument!r}")
+        return Operation("add", -amount if call.f == "decrement" else amount, None)
+
+    def step(self, state: int, f: str, argument: Any, result: Any) -> int | None:  # noqa: ANN401
+        """Adds or reads."""
+        if f == "read":
+            return state if state == result else None
+        return state + int(argument)

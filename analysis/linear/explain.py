@@ -1,0 +1,204 @@
+"""Why a history is not linearizable, as the series prints it, and the smallest window that is contradictory by itself.
+
+"Linearizable prefix was ... Followed by inconsistent operation ... Last consistent worlds ... Inconsistent state
+transitions".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import numpy as np
+
+from analysis.linear.calls import NEVER, Calls
+from analysis.linear.decide import Decision, decide
+from analysis.linear.model import UNKNOWN, Operation, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analysis.linear.budget import Budget
+    from analysis.linear.problem import Problem
+    from analysis.linear.steps import Steps
+    from analysis.run_folder import Window
+    from analysis.table import Table
+
+SHOWN: Final = 20  # states, pending operations, operations of the prefix
+_WINDOW_STATES: Final = 64  # beyond, a window is not asked whether it is contradictory from every state
+
+
+class Told(TypedDict):
+    """One operation, for people.
+
+    Attributes:
+        text: Such as `read -> 3`.
+        invoked_s: Seconds since T0.
+        returned_s: Seconds since T0; None: never.
+        fault: The window that held when it returned, or was invoked; empty outside of all.
+    """
+
+    text: str
+    process: int
+    node: str
+    line: int
+    returned_line: int | None
+    invoked_s: float
+    returned_s: float | None
+    fault: str
+
+
+class Contradiction(TypedDict):
+    """Why a history is not linearizable.
+
+    Attributes:
+        prefix_count: The completions before it, which are linearizable.
+        prefix: The last of them.
+        operation: The one that cannot be placed.
+        states: The states that are possible just before it returns.
+        refusals: Why it is not possible in each.
+        pending: The operations that are concurrent with its return, it left out.
+        window_proven: Whether the window's operations are contradictory by themselves, whatever came before them.
+        window: The smallest run of completions that ends with it and is contradictory; pending ones included.
+    """
+
+    prefix_count: int
+    prefix: list[Told]
+    operation: Told
+    states: list[Any]
+    refusals: list[str]
+    pending: list[Told]
+    window_proven: bool
+    window: list[Told]
+
+
+def explain(  # noqa: PLR0913, PLR0917 - all that the check knows
+    table: Table,
+    windows: Sequence[Window],
+    calls: Calls,
+    key: int,
+    decision: Decision,
+    steps: Steps,
+    budget: Budget,
+) -> Contradiction:
+    """Explains the contradiction that a search of one key has found."""
+    problem = decision.problem
+    if problem is None:
+        raise AssertionError("a contradiction was found without a search")
+    part = slice(int(calls.starts[key]), int(calls.starts[key + 1]))
+    furthest = decision.furthest
+    bad = int(problem.call[furthest])
+
+    def tell(places: NDArray[np.int64]) -> list[Told]:
+        return [_tell(table, windows, calls, part.start + place) for place in places.tolist()]
+
+    states = _states(decision)
+    operation = calls.operations[calls.operation[part][bad]]
+    refused = [state for state in states if steps.model.step(steps.states[state], *operation) is None]
+    from_return, proven = _smallest_window(calls, part, decision, steps, budget)
+    return {
+        "prefix_count": furthest,
+        "prefix": tell(problem.call[max(furthest - SHOWN, 0) : furthest]),
+        "operation": tell(np.array([bad]))[0],
+        "states": [steps.model.show(steps.states[state]) for state in states[:SHOWN]],
+        "refusals": [steps.model.refuse(steps.states[state], operation) for state in refused[:SHOWN]],
+        "pending": tell(_pending(problem, calls.invoked[part], calls.returned[part], furthest)[:SHOWN]),
+        "window_proven": proven,
+        "window": tell(_members(problem, calls.invoked[part], calls.returned[part], from_return, furthest)),
+    }
+
+
+def show_operation(operation: Operation) -> str:
+    """Returns an operation as a person reads it: `write 3`, `read -> nil`, `cas 1 2`."""
+    f, argument, result = operation
+    asked = f if argument is None else f"{f} {text(argument)}"
+    answered = f == "read" or (result is not None and result is not UNKNOWN)
+    return f"{asked} -> {text(result)}" if answered else asked
+
+
+def _tell(table: Table, windows: Sequence[Window], calls: Calls, place: int) -> Told:
+    invoked, returned = int(calls.invoked[place]), int(calls.returned[place])
+    ended = None if returned == NEVER else returned
+    at = int(table.time[invoked if ended is None else ended])
+    node = int(table.node[invoked])
+    return {
+        "text": show_operation(calls.operations[calls.operation[place]]),
+        "process": int(table.process[invoked]),
+        "node": table.node_names[node] if node >= 0 else "",
+        "line": int(table.line[invoked]),
+        "returned_line": None if ended is None else int(table.line[ended]),
+        "invoked_s": int(table.time[invoked]) / 1e9,
+        "returned_s": None if ended is None else int(table.time[ended]) / 1e9,
+        "fault": next((window.name for window in windows if window.from_time <= at < window.until_time), ""),
+    }
+
+
+def _states(decision: Decision) -> list[int]:
+    """Returns the states of the configurations that wait for the furthest return."""
+    waiting = decision.rows[:, 0]
+    return np.unique(waiting[(waiting >> 32) == decision.furthest] & 0xFFFFFFFF).tolist()
+
+
+def _pending(
+    problem: Problem, invoked: NDArray[np.int64], returned: NDArray[np.int64], furthest: int
+) -> NDArray[np.int64]:
+    at = returned[problem.call[furthest]]
+    return np.flatnonzero((invoked < at) & (returned > at))
+
+
+def _members(
+    problem: Problem, invoked: NDArray[np.int64], returned: NDArray[np.int64], first: int, furthest: int
+) -> NDArray[np.int64]:
+    """Returns the calls invoked before the furthest return that did not return before the first."""
+    begin, end = returned[problem.call[first]], returned[problem.call[furthest]]
+    return np.flatnonzero((invoked < end) & (returned >= begin))
+
+
+def _smallest_window(
+    calls: Calls, part: slice, decision: Decision, steps: Steps, budget: Budget
+) -> tuple[int, bool]:
+    """Returns the latest return from which on the calls are contradictory whatever state the object was in.
+
+    A window is contradictory by itself if no state that the model can reach explains it; a longer one then is, too. So
+    ever longer windows are asked until one is, and the smallest is found between the last two. Where the states cannot
+    all be known, or are too many, the window is what was pending at the impossible return, and is not proven.
+    """
+    problem, furthest = decision.problem, decision.furthest
+    if problem is None:
+        return 0, False
+    invoked, returned, operation = calls.invoked[part], calls.returned[part], calls.operation[part]
+    if not _close(steps):
+        return furthest, False
+
+    def contradictory(first: int) -> bool | None:
+        members = _members(problem, invoked, returned, first, furthest)
+        ends = np.where(returned[members] > returned[problem.call[furthest]], NEVER, returned[members])
+        every = tuple(range(len(steps.states)))
+        valid = decide(steps, operation[members], invoked[members], ends, budget, every).valid
+        return None if valid is None else not valid
+
+    length, good = 1, furthest + 1  # no window from `good` on is contradictory
+    while not (found := contradictory(first := max(furthest + 1 - length, 0))):
+        if found is None or first == 0:
+            return 0, found is not None and bool(first)
+        good, length = first, 2 * length
+    while good - first > 1:
+        middle = (first + good) // 2
+        if contradictory(middle):
+            first = middle
+        else:
+            good = middle
+    return first, True
+
+
+def _close(steps: Steps) -> bool:
+    """Computes all that the model can reach; returns False where that is too much."""
+    every = range(len(steps.operations))
+    if len(every) > 16 * _WINDOW_STATES:
+        return False
+    done = 0
+    while done < len(steps.states) <= _WINDOW_STATES:
+        steps.compute(done, every)
+        done += 1
+    return len(steps.states) <= _WINDOW_STATES

@@ -1,0 +1,163 @@
+"""What a model is: an object that does one thing at a time, and says which answers it could have given.
+
+A model of one's own is a small class:
+
+    class Stack(Model):
+        name = "stack"
+
+        def step(self, state, f, argument, result):
+            if f == "push":
+                return (*state, argument)
+            return state[:-1] if state and state[-1] == result else None
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    State = Hashable
+    """What the object holds between two operations; never None."""
+
+
+class Unknown(Enum):
+    """What nobody saw."""
+
+    RESULT = "?"
+
+
+UNKNOWN: Final = Unknown.RESULT
+"""The result of an operation that nobody saw end."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How answers are to be understood; each of these has decided verdicts.
+
+    Attributes:
+        nil_read: Whether a read that answered nil says nothing (`wildcard`), or that the initial value was there
+            (`initial`).
+        failed_cas: Whether a compare-and-set that failed says that another value was there (`evidence`), or nothing.
+        initial: The initial value.
+    """
+
+    nil_read: str
+    failed_cas: str
+    initial: Any
+
+
+class Call(NamedTuple):
+    """One operation as the history has it: what was asked, what was answered, how it ended."""
+
+    process: int
+    f: str
+    argument: Any
+    answer: Any
+    outcome: str  # ok, fail, info
+
+
+class Operation(NamedTuple):
+    """One operation as the model sees it."""
+
+    f: str
+    argument: Any
+    result: Any
+
+
+class Model:
+    """An object with a state and operations on it.
+
+    Attributes:
+        name: As messages and results call it.
+        initial: The initial value where nobody gives another.
+        functions: The functions that it has; None: any.
+        reads: Those that never change the state: without an answer they say nothing.
+        answers: Those whose answer matters; None: all.
+        keyed: Whether every value is a pair of a key and the key's own value: each key is then an object of its own.
+    """
+
+    name: ClassVar[str] = "model"
+    initial: ClassVar[Any] = None
+    functions: ClassVar[frozenset[str] | None] = None
+    reads: ClassVar[frozenset[str]] = frozenset({"read"})
+    answers: ClassVar[frozenset[str] | None] = None
+    keyed: ClassVar[bool] = False
+
+    def start(self, initial: Any) -> State:  # noqa: ANN401 - a JSON value
+        """Returns the state that holds the initial value."""
+        return frozen(initial) if initial is not None else ()
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:  # noqa: ARG002 - for those that override it
+        """Returns what a call means, or None where it says nothing about the object.
+
+        Raises:
+            ValueError: If the call has a value that the model cannot understand; says what it expected.
+        """
+        if call.outcome == "fail" or (call.outcome == "info" and call.f in self.reads):
+            return None
+        result = None
+        if self.answers is None or call.f in self.answers:
+            result = frozen(call.answer) if call.outcome == "ok" else UNKNOWN
+        return Operation(call.f, frozen(call.argument), result)
+
+    def step(self, state: Any, f: str, argument: Any, result: Any) -> State | None:  # noqa: ANN401 - the model's own
+        """Returns the state after an operation; None where the object could not have answered so in that state."""
+        raise NotImplementedError
+
+    def is_pure(self, operation: Operation) -> bool:
+        """Whether an operation can never change a state, whichever it is."""
+        return operation.f in self.reads
+
+    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:  # noqa: ARG002
+        """Returns crashed operations that can never help to explain the others and may be left out."""
+        return set()
+
+    def show(self, state: Any) -> Any:  # noqa: ANN401
+        """Returns a state as results print it: a JSON value."""
+        return thawed(state)
+
+    def refuse(self, state: Any, operation: Operation) -> str:  # noqa: ANN401
+        """Says why an operation is not possible in a state."""
+        f, argument, result = operation
+        asked = f if argument is None else f"{f} {text(argument)}"
+        return f"can't {asked}{'' if result is None else f' -> {text(result)}'} in {text(self.show(state))}"
+
+
+def frozen(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Returns a JSON value as one that can be hashed: lists as tuples, maps as sorted tuples of pairs."""
+    if isinstance(value, list | tuple):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, dict):
+        return tuple(sorted(((key, frozen(item)) for key, item in value.items()), key=repr))
+    if isinstance(value, set | frozenset):
+        return frozenset(frozen(item) for item in value)
+    return value
+
+
+def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Returns a frozen value as JSON has it."""
+    if isinstance(value, tuple):
+        return [thawed(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted((thawed(item) for item in value), key=lambda item: (str(type(item)), item))
+    return value
+
+
+def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    """Returns a value as the series prints it."""
+    return "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
+
+
+def pair(value: Any, what: str) -> tuple[Any, Any]:  # noqa: ANN401 - a JSON value
+    """Returns the two items of a list of two.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"expected {what} as a list of two, found {value!r}")
+    return frozen(value[0]), frozen(value[1])

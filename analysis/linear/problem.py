@@ -1,0 +1,162 @@
+"""One object's calls as the search walks them: return by return, with the calls that are pending at each.
+
+A live call takes a slot when it is invoked and gives it back when it returns, so that a configuration has one bit for
+each call that can be pending at once, not one for each call of the history. Crashed calls never return; those that are
+alike differ in nothing but their beginning, so a configuration counts how many of each kind it has used, the earliest
+first, and the counts are packed into words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from analysis.linear.calls import NEVER
+from analysis.linear.compiled import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Problem(NamedTuple):
+    """The calls of one object: n returns, c kinds of crashed calls.
+
+    Attributes:
+        call: int64[n], the place among the given calls of the one that returns.
+        pending_start: int64[n + 1]; the live calls that are pending just before return k are those from
+            pending_start[k] to pending_start[k + 1], the returning one first.
+        pending_slot: int32[p], their slots.
+        pending_operation: int32[p], their operations.
+        crashed_operation: int32[c], the operation of each kind.
+        crashed_start: int64[c + 1]; the crashed calls of a kind are those from crashed_start[i] to crashed_start[i+1].
+        crashed_from: int64[crashed calls], the first return before which each was invoked, ascending in a kind.
+        crashed_call: int64[crashed calls], the place among the given calls.
+        crashed_word: int32[c], where a configuration counts the kind, after its words for live calls;
+        crashed_shift: int32[c], the lowest bit of the count there;
+        crashed_mask: int64[c], as many low bits as the count has.
+        live_words: Words for live calls in a configuration.
+        words: Words in a configuration, of 64 bits.
+    """
+
+    call: NDArray[np.int64]
+    pending_start: NDArray[np.int64]
+    pending_slot: NDArray[np.int32]
+    pending_operation: NDArray[np.int32]
+    crashed_operation: NDArray[np.int32]
+    crashed_start: NDArray[np.int64]
+    crashed_from: NDArray[np.int64]
+    crashed_call: NDArray[np.int64]
+    crashed_word: NDArray[np.int32]
+    crashed_shift: NDArray[np.int32]
+    crashed_mask: NDArray[np.int64]
+    live_words: int
+    words: int
+
+
+def make_problem(
+    operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64], bound: int
+) -> Problem | None:
+    """Lays out one object's calls, given in the order of their invocation.
+
+    Returns:
+        None where more than `bound` pairs of a return and a pending call would have to be held.
+    """
+    live = np.flatnonzero(returned != NEVER)
+    call = live[np.argsort(returned[live])]
+    size, slots = _measure(invoked[live], returned[call])
+    if size > bound:
+        return None
+    start, slot, pending = _lay_out(invoked, returned, call, live, size, max(slots, 1))
+    live_words = (max(slots, 1) + 63) // 64
+    crashed = np.flatnonzero(returned == NEVER)
+    crashed = crashed[np.argsort(operation[crashed], kind="stable")]
+    kinds, first, counts = np.unique(operation[crashed], return_index=True, return_counts=True)
+    word, shift, mask, words = _pack(counts, live_words)
+    return Problem(
+        call=call,
+        pending_start=start,
+        pending_slot=slot,
+        pending_operation=operation[pending],
+        crashed_operation=kinds.astype(np.int32),
+        crashed_start=np.append(first, len(crashed)).astype(np.int64),
+        crashed_from=np.searchsorted(returned[call], invoked[crashed]),
+        crashed_call=crashed,
+        crashed_word=word,
+        crashed_shift=shift,
+        crashed_mask=mask,
+        live_words=live_words,
+        words=words,
+    )
+
+
+def _pack(
+    counts: NDArray[np.int64], live_words: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
+    """Finds a word and bits in it for the count of each kind; no count spans two words, nor uses the sign."""
+    word = np.empty(len(counts), np.int32)
+    shift = np.empty(len(counts), np.int32)
+    mask = np.empty(len(counts), np.int64)
+    words, used = live_words, 63
+    for kind, count in enumerate(counts.tolist()):
+        width = count.bit_length()
+        if used + width > 63:
+            words, used = words + 1, 0
+        word[kind], shift[kind], mask[kind] = words - 1, used, (1 << width) - 1
+        used += width
+    return word, shift, mask, words
+
+
+@compiled
+def _measure(invoked: NDArray[np.int64], returned: NDArray[np.int64]) -> tuple[int, int]:
+    """Returns how many pairs of a return and a pending call there are, and how many calls are pending at most."""
+    size, most, begun = 0, 0, 0
+    for k in range(len(returned)):
+        while begun < len(invoked) and invoked[begun] < returned[k]:
+            begun += 1
+        pending = begun - k
+        size += pending
+        most = max(most, pending)
+    return size, most
+
+
+@compiled
+def _lay_out(  # noqa: PLR0913, PLR0917 - what a compiled function reads it is given
+    invoked: NDArray[np.int64],
+    returned: NDArray[np.int64],
+    call: NDArray[np.int64],
+    live: NDArray[np.int64],
+    size: int,
+    slots: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """Returns where each return's pending calls begin, their slots, and the calls."""
+    start = np.zeros(len(call) + 1, np.int64)
+    slot = np.empty(size, np.int32)
+    pending = np.empty(size, np.int64)
+    free = np.arange(slots - 1, -1, -1)
+    free_count = slots
+    active = np.empty(slots, np.int64)
+    active_slot = np.empty(slots, np.int32)
+    active_count, begun, at = 0, 0, 0
+    for k in range(len(call)):
+        while begun < len(live) and invoked[live[begun]] < returned[call[k]]:
+            free_count -= 1
+            active[active_count] = live[begun]
+            active_slot[active_count] = free[free_count]
+            active_count += 1
+            begun += 1
+        leaving = 0
+        while active[leaving] != call[k]:
+            leaving += 1
+        active[0], active[leaving] = active[leaving], active[0]
+        active_slot[0], active_slot[leaving] = active_slot[leaving], active_slot[0]
+        slot[at : at + active_count] = active_slot[:active_count]
+        pending[at : at + active_count] = active[:active_count]
+        at += active_count
+        start[k + 1] = at
+        free[free_count] = active_slot[0]
+        free_count += 1
+        active_count -= 1
+        active[0] = active[active_count]
+        active_slot[0] = active_slot[active_count]
+    return start, slot, pending

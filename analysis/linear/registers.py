@@ -1,0 +1,183 @@
+"""Registers: one value, one value with compare-and-set, several values, a key's string."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from analysis.linear.model import Call, Model, Operation, Reading, frozen, pair, text, thawed
+
+Held = tuple[Any]
+"""A register's state: its value, wrapped, since a value may be None."""
+
+FAILED_CAS = "failed cas"
+
+
+class Register(Model):
+    """One value: `read`, `write`."""
+
+    name = "register"
+    functions: ClassVar[frozenset[str] | None] = frozenset({"read", "write"})
+    answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+
+    def start(self, initial: Any) -> Held:  # noqa: ANN401
+        """Returns the state that holds the initial value."""
+        return (frozen(initial),)
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; a nil read as `reading` has it."""
+        operation = super().operation(call, reading)
+        if operation and operation.f in self.reads and operation.result is None:
+            return None if reading.nil_read == "wildcard" else operation._replace(result=frozen(reading.initial))
+        # what a read was asked with says nothing
+        return operation._replace(argument=None) if operation and operation.f in self.reads else operation
+
+    def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
+        """Reads or writes the value."""
+        if f == "read":
+            return state if state[0] == result else None
+        return (argument,)
+
+    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
+        """Returns the crashed writes whose value nobody expects; a failed cas may be glad of any of them."""
+        if any(operation.f == FAILED_CAS for operation in operations):
+            return set()
+        expected = {self._expects(operation) for operation in operations} - {None}
+        return {operation for operation in crashed if (self._leaves(operation),) not in expected}
+
+    @staticmethod
+    def _expects(operation: Operation) -> Held | None:
+        if operation.f == "read":
+            return (operation.result,)
+        return (operation.argument[0],) if operation.f == "cas" else None
+
+    @staticmethod
+    def _leaves(operation: Operation) -> Any:  # noqa: ANN401
+        return operation.argument[1] if operation.f == "cas" else operation.argument
+
+    def show(self, state: Held) -> Any:  # noqa: ANN401
+        """Returns the value."""
+        return thawed(state[0])
+
+    def refuse(self, state: Held, operation: Operation) -> str:
+        """Says it as the series does."""
+        f, argument, result = operation
+        if f == "cas":
+            return f"can't CAS {text(state[0])} from {text(argument[0])} to {text(argument[1])}"
+        if f == FAILED_CAS:
+            return f"CAS from {text(argument[0])} to {text(argument[1])} can't fail on {text(state[0])}"
+        return f"can't read {text(result)} from register {text(state[0])}"
+
+
+class CasRegister(Register):
+    """One value: `read`, `write`, and `cas` of [old, new]."""
+
+    name = "cas-register"
+    functions: ClassVar[frozenset[str] | None] = frozenset({"read", "write", "cas"})
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; a failed cas as `reading` has it."""
+        if call.f != "cas":
+            return super().operation(call, reading)
+        argument = pair(call.argument, "the old and the new value of a cas")
+        if call.outcome == "fail":
+            return Operation(FAILED_CAS, argument, None) if reading.failed_cas == "evidence" else None
+        return Operation("cas", argument, None)
+
+    def is_pure(self, operation: Operation) -> bool:
+        """Whether it is a read, a cas that failed, or one from a value to itself."""
+        f, argument, _ = operation
+        return f in {"read", FAILED_CAS} or (f == "cas" and argument[0] == argument[1])
+
+    def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
+        """Reads, writes, or compares and sets the value."""
+        if f == "cas":
+            return (argument[1],) if state[0] == argument[0] else None
+        if f == FAILED_CAS:
+            return state if state[0] != argument[0] else None
+        return super().step(state, f, argument, result)
+
+
+class MultiRegister(Model):
+    """Several values: `txn` of [["read", key, value], ["write", key, value], ...], all at once."""
+
+    name = "multi-register"
+    initial: ClassVar[Any] = {}
+    functions: ClassVar[frozenset[str] | None] = frozenset({"txn"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    def start(self, initial: Any) -> frozenset[tuple[Any, Any]]:  # noqa: ANN401
+        """Returns the state that holds a map of initial values; a key that is absent holds nil."""
+        return frozenset((key, frozen(value)) for key, value in (initial or {}).items())
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns the steps that say something: writes, and reads with an answer."""
+        steps = call.answer if call.outcome == "ok" else call.argument
+        if not isinstance(steps, list | tuple) or not all(isinstance(s, list | tuple) and len(s) == 3 for s in steps):
+            raise ValueError(f"expected a txn as a list of [read or write, key, value], found {steps!r}")
+        if call.outcome == "fail":
+            return None
+        told = [self._told(step, call.outcome, reading) for step in steps]
+        return Operation("txn", tuple(step for step in told if step), None) if any(told) else None
+
+    def is_pure(self, operation: Operation) -> bool:
+        """Whether all steps are reads."""
+        return all(kind == "read" for kind, _, _ in operation.argument)
+
+    @staticmethod
+    def _told(step: Any, outcome: str, reading: Reading) -> tuple[str, Any, Any] | None:  # noqa: ANN401
+        f, key, value = (frozen(item) for item in step)
+        if f in ("write", "w"):
+            return "write", key, value
+        if f not in ("read", "r"):
+            raise ValueError(f"expected read or write in a txn, found {f!r}")
+        if outcome != "ok" or (value is None and reading.nil_read == "wildcard"):
+            return None
+        return "read", key, frozen((reading.initial or {}).get(key)) if value is None else value
+
+    def step(self, state: frozenset[tuple[Any, Any]], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401, ARG002
+        """Does the steps one after the other."""
+        held = dict(state)
+        for kind, key, value in argument:
+            if kind == "write":
+                held[key] = value
+            elif held.get(key) != value:
+                return None
+        return frozenset(held.items())
+
+    def show(self, state: frozenset[tuple[Any, Any]]) -> Any:  # noqa: ANN401
+        """Returns the values by key."""
+        return {str(key): thawed(value) for key, value in sorted(state, key=repr)}
+
+
+class KeyValue(Register):
+    """A store of strings: `get`, `put`, `append`, each of [key, value]; also `read` and `write`."""
+
+    name = "kv"
+    initial: ClassVar[Any] = ""
+    functions: ClassVar[frozenset[str] | None] = frozenset({"get", "put", "append", "read", "write"})
+    reads: ClassVar[frozenset[str]] = frozenset({"read", "get"})
+    answers: ClassVar[frozenset[str] | None] = frozenset({"read", "get"})
+    keyed: ClassVar[bool] = True
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means, with one name a function."""
+        operation = super().operation(call, reading)
+        names = {"get": "read", "put": "write"}
+        if operation and operation.f == "append" and not isinstance(operation.argument, str | tuple):
+            raise ValueError(f"expected a string or a list to append, found {call.argument!r}")
+        return operation and operation._replace(f=names.get(operation.f, operation.f))
+
+    def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
+        """Gets, puts or appends."""
+        if f != "append":
+            return super().step(state, f, argument, result)
+        held = state[0]
+        if held is None:
+            return (argument,)
+        return (held + argument,) if isinstance(held, type(argument)) else None
+
+    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
+        """Returns the crashed puts that nobody got, where nobody appends to them."""
+        if any(operation.f == "append" for operation in operations):
+            return set()
+        return super().idle(operations, crashed)
