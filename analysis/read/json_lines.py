@@ -1,4 +1,7 @@
-"""Our own format: one JSON object a line, as docs/formats.md has it; exact, row by row."""
+"""One JSON object a line, as docs/formats.md has it; exact, row by row.
+
+Our own lines have an `index` and are held to the format strictly; a line without one is another program's.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def parse_line(line: bytes, number: int) -> Event:
     if not isinstance(fields, dict):
         raise LineError(line, 0, "expected one operation as a JSON object")
     try:
-        return check(fields, number, foreign=False)
+        return check(fields, number, foreign="index" not in fields)
     except Mistake as mistake:
         end = max(len(line.rstrip()) - 1, 0)
         raise LineError(line, json_places(line).get(mistake.key, end), mistake.sentence) from None

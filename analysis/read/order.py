@@ -86,12 +86,18 @@ def nemesis_mistakes(table: Table) -> list[tuple[int, str]]:
 
 
 def index_mistakes(index: NDArray[np.int64]) -> list[tuple[int, str]]:
-    """Returns the rows whose index does not follow that of the row before."""
-    given = np.where(index == MISSING, np.arange(len(index)), index)
-    expected = np.zeros_like(given)
-    expected[1:] = given[:-1] + 1
-    found = np.flatnonzero(given != expected)[:_SHOWN]
-    return [(int(row), f'"index" must be {expected[row]}, one more than before; found {given[row]}') for row in found]
+    """Returns the rows whose index is missing or does not follow that of the row before."""
+    expected = np.zeros_like(index)
+    expected[1:] = index[:-1] + 1
+    gaps = (index != expected) & (expected != MISSING + 1)  # after a missing one, any will do
+    found = np.flatnonzero(gaps | (index == MISSING))[:_SHOWN]
+    return [(int(row), _gap(int(expected[row]), int(index[row]))) for row in found]
+
+
+def _gap(expected: int, found: int) -> str:
+    if found == MISSING:
+        return '"index" is missing: expected a whole number from 0, as in the other lines'
+    return f'"index" must be {expected}, one more than before; found {found}'
 
 
 def times_back(table: Table) -> list[tuple[int, str]]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 from analysis.history import HistoryError
 from analysis.read import order
 from analysis.read.columns import Columns
+from analysis.read.event import MISSING
 from analysis.read.forms import EdnForms, FormReader, JsonForms
 from analysis.read.json_lines import read_json_lines
 from analysis.read.source import Source
+from analysis.read.tabular import has_columns, read_csv, read_parquet
 from analysis.read.text import is_operation, read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from analysis.table import Table
@@ -23,27 +26,34 @@ _JSON_ARRAY: Final = re.compile(rb'\s*\[\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|
 _EDN: Final = re.compile(rb"(?:[\s,]+|;[^\n]*)*(?:[\[({]|#_|#[A-Za-z])")
 
 
-def read_table(source: Path | str) -> Table:
+def read_table(source: Path | str, *, columns: Mapping[str, str] | None = None) -> Table:
     """Reads a history into columns.
 
-    The format is found by looking: JSON Lines, a JSON array, EDN or the series' log lines; plain, gzip or zstd.
+    The format is found by looking: JSON Lines, a JSON array, EDN, the series' log lines, CSV or Parquet; plain, gzip
+    or zstd.
 
     Args:
         source: A file, a run's folder, or `-` for the standard input.
+        columns: For CSV and Parquet: by field of an event, the column that holds it; fields that it leaves out are
+            looked for under their own names.
 
     Raises:
         AnalysisError: Naming each mistake with file, line and column. A torn end is not a mistake: a recorder that was
             killed leaves one; it becomes a warning of the table.
     """
     with Source(source) as opened:
-        return _read(opened)
+        return _read(opened, columns)
 
 
-def _read(source: Source) -> Table:
+def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     gathered = Columns()
     problems: list[str] = []
-    form = find_format(source)
-    if form == "jsonl":
+    form = find_format(source, columns)
+    if form == "parquet":
+        warnings = read_parquet(source, columns or {}, gathered.add)
+    elif form == "csv":
+        warnings = read_csv(source, columns or {}, gathered.add)
+    elif form == "jsonl":
         warnings = read_json_lines(source, gathered.add, problems)
     elif form == "text":
         warnings = read_text(source, gathered.add)
@@ -54,7 +64,7 @@ def _read(source: Source) -> Table:
     table, index = gathered.table(source.name, source.warnings + warnings)
     mistakes = order.pair(table)
     back = order.times_back(table)
-    if form == "jsonl":
+    if form == "jsonl" and (index != MISSING).any():
         mistakes += back + order.nemesis_mistakes(table) + order.index_mistakes(index)
     elif back:
         line = table.line[back[0][0]]
@@ -66,22 +76,26 @@ def _read(source: Source) -> Table:
     return table
 
 
-def find_format(source: Source) -> str:
-    """Returns `jsonl`, `json`, `edn` or `text` by the first bytes; an empty source is JSON Lines without a line.
+def find_format(source: Source, columns: Mapping[str, str] | None = None) -> str:
+    """Returns `jsonl`, `json`, `edn`, `text`, `csv` or `parquet` by the first bytes; an empty source is JSON Lines.
 
     Raises:
         HistoryError: If it looks like none of them.
     """
     head = source.head()
+    if head.startswith(b"PAR1"):
+        return "parquet"
     if not head.strip() or _JSON_LINES.match(head):
         return "jsonl"
     if _JSON_ARRAY.match(head):
         return "json"
+    if columns or has_columns(head):
+        return "csv"
     if any(is_operation(line) for line in head.split(b"\n")):
         return "text"
     if _EDN.match(head):
         return "edn"
     raise source.fail(
-        "is no history that is known here; expected JSON Lines, a JSON array of operations, EDN or the log lines "
-        "of Jepsen; plain, gzip or zstd"
+        "is no history that is known here; expected JSON Lines, a JSON array of operations, EDN, the log lines of "
+        "Jepsen, CSV with a line of column names, or Parquet; plain, gzip or zstd"
     )
