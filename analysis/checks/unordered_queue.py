@@ -1,0 +1,80 @@
+"""Jepsen's `queue`: every value that comes out must have been put in before, and as often.
+
+The definition is that of jepsen.checker/queue over an unordered queue: every enqueue is taken to have happened when it
+was invoked, whatever its end; only ok dequeues count, when they end. Ok drains count as many dequeues.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.checks.elements import brief, listed
+from analysis.checks.multiset import Traffic, traffic_of
+from analysis.checks.verdict import weigh
+from analysis.lost_writes import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analysis.run_folder import Window
+    from analysis.table import Table
+
+
+def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
+    """Judges `enqueue`, `dequeue` and `drain`; a history that was not drained may be valid.
+
+    Returns:
+        The verdict; `attempt_count`, `dequeued_count`, `unexpected_count` (values that were not in the queue when they
+        came out), `unexpected` as intervals, `first_line` of these (None without any) and `left_count`.
+
+    Raises:
+        AnalysisError: If an ok drain is not a list.
+    """
+    traffic = traffic_of(table)
+    from_nowhere = _from_nowhere(traffic)
+    rows = traffic.dequeue_rows[from_nowhere]
+    first_line = int(table.line[rows.min()]) if len(rows) else None
+    findings = []
+    if len(rows):
+        value = traffic.numbering.value(int(traffic.dequeued[from_nowhere[np.argmin(rows)]]))
+        sentence = f"{plural(len(rows), 'value')} came out that nobody had put in"
+        findings.append(f"{sentence}, the first is {brief(value)} in line {first_line}")
+    came_out = len(traffic.dequeued)
+    doubts = [] if came_out else ["nothing came out of the queue"]
+    return {
+        **weigh(findings, doubts, f"all {plural(came_out, 'value')} that came out had been put in"),
+        "attempt_count": len(traffic.attempts),
+        "dequeued_count": came_out,
+        "unexpected_count": len(rows),
+        "unexpected": listed(traffic.numbering.values(np.unique(traffic.dequeued[from_nowhere]))),
+        "first_line": first_line,
+        "left_count": len(traffic.attempts) - (came_out - len(rows)),
+    }
+
+
+def _from_nowhere(traffic: Traffic) -> NDArray[np.int64]:
+    """Returns the places in `dequeued` of values that were not in the queue.
+
+    For each value its enqueues and dequeues are steps up and down; a dequeue is from nowhere where the sum reaches a
+    new low below zero. One running minimum serves all values: each begins far below what the one before can reach.
+    """
+    values = np.concatenate([traffic.attempts, traffic.dequeued])
+    rows = np.concatenate([traffic.attempt_rows, traffic.dequeue_rows])
+    steps = np.concatenate([np.ones(len(traffic.attempts), np.int64), -np.ones(len(traffic.dequeued), np.int64)])
+    order = np.lexsort((rows, values))
+    values, steps = values[order], steps[order]
+    if not len(values):
+        return np.zeros(0, np.int64)
+    total = np.cumsum(steps)
+    first = np.append([True], values[1:] != values[:-1])
+    group = np.cumsum(first) - 1
+    inside = total - (total - steps)[first][group]  # the sum since the value's first event
+    shifted = inside - group * (2 * len(values) + 2)
+    lowest = np.minimum.accumulate(np.minimum(shifted, shifted - inside))  # each value begins at zero
+    before = np.append([0], lowest[:-1])
+    below = np.flatnonzero((inside < 0) & (first | (shifted < before)))
+    return np.asarray(order[below] - len(traffic.attempts), np.int64)
