@@ -101,14 +101,15 @@ def _adds(table: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _amounts(table: Table, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Returns the whole numbers of rows; as Python's own where sums could leave 64 bits."""
-    wrong = rows[table.kind[rows] != INT]
-    if len(wrong):
-        row = int(wrong[0])
-        f, value = table.f_names[table.f[row]], brief(table.value(row))
-        raise mistake(table, row, f"{f} of a counter needs a whole number of 64 bits, found {value}")
-    amounts = table.first[rows]
-    return amounts.astype(object) if np.abs(amounts.astype(float)).sum() > 2.0**60 else amounts
+    """Returns the whole numbers of rows; as Python's own where they or their sums could leave 64 bits."""
+    for row in rows[table.kind[rows] != INT]:
+        if type(value := table.value(row)) is not int:
+            f = table.f_names[table.f[row]]
+            raise mistake(table, row, f"{f} of a counter needs a whole number, found {brief(value)}")
+    small = table.first[rows]
+    if (table.kind[rows] == INT).all() and np.abs(small.astype(float)).sum() < 2.0**60:
+        return small
+    return np.array([table.value(row) for row in rows], object)
 
 
 def _findings(wrong: int, worst: dict[str, Any] | None, reads: int) -> list[str]:
