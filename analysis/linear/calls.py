@@ -96,10 +96,11 @@ def _columns(
 ) -> NDArray[np.int64]:
     """Returns int64[calls, 9]: two calls with the same row of it are the same operation of the same process."""
     columns = np.zeros((len(invoked), _COLUMNS), np.int64)
-    for place, column in enumerate((table.f, table.kind, table.first, table.second, table.process)):
+    asked: tuple[NDArray[Any], ...] = (table.f, table.kind, table.first, table.second, table.process)
+    for place, column in enumerate(asked):
         columns[:, place] = column[invoked]
     answered = (ended != UNPAIRED) & (outcome == OK)
-    for place, column in enumerate((table.kind, table.first, table.second), 5):
+    for place, column in enumerate(asked[1:4], 5):
         columns[:, place] = np.where(answered, column[ended], NIL)
     columns[:, 8] = outcome
     return columns

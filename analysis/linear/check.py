@@ -113,9 +113,7 @@ def _without_idle(calls: Calls, model: Any) -> Calls:  # noqa: ANN401 - a model
     idle_numbers = [number for number, operation in enumerate(calls.operations) if operation in idle]
     kept = ~(crashed & np.isin(calls.operation, idle_numbers))
     starts = np.concatenate(([0], np.cumsum(kept)))[calls.starts]
-    return Calls(
-        calls.operations, calls.operation[kept], calls.invoked[kept], calls.returned[kept], calls.keys, starts
-    )
+    return Calls(calls.operations, calls.operation[kept], calls.invoked[kept], calls.returned[kept], calls.keys, starts)
 
 
 def _praise(calls: Calls) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numba
 
@@ -14,5 +14,4 @@ F = TypeVar("F", bound="Callable[..., object]")
 
 def compiled(function: F) -> F:
     """Compiles a function of arrays and numbers when it is first called; its type stays as it is written."""
-    machine_code: F = numba.njit(cache=True, nogil=True)(function)
-    return machine_code
+    return cast("F", numba.njit(cache=True, nogil=True)(function))

@@ -30,7 +30,7 @@ class Set(Model):
                 return None
             read = reading.initial
         if not isinstance(read, list | tuple | set | frozenset):
-            raise ValueError(f"expected the elements of an ok read as a list, found {read!r}")
+            raise ValueError(f"expected the elements of an ok read as a list, found {read!r}")  # noqa: TRY004 - as all
         return Operation("read", None, frozenset(frozen(list(read))))
 
     def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401

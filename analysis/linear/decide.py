@@ -51,7 +51,7 @@ class Decision(NamedTuple):
     why: str
 
 
-def decide(
+def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     steps: Steps,
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],
@@ -64,7 +64,6 @@ def decide(
     if problem is None:
         why = f"more calls are pending at once than fit into {budget.nbytes / 1e6:,.0f} MB"
         return Decision(None, None, 0, np.zeros((0, 1), np.int64), why)
-    decision = Decision(True, problem, len(problem.call), np.zeros((0, 1), np.int64), "")
     for start in starts:
         decision = _search(problem, steps, budget, start)
         if decision.valid is not False:
@@ -82,7 +81,9 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
     why: str | None = None
     while True:
         before = int(progress[ROWS])
-        told = search(problem, steps.pure, steps.keys, steps.values, rows, heads, following, stack, progress, _EFFORT)
+        told = search(
+            problem, steps.natures, steps.keys, steps.values, rows, heads, following, stack, progress, _EFFORT
+        )
         budget.spent += int(progress[ROWS]) - before
         if told == ASKS:
             steps.compute(int(progress[ASKED_STATE]), _asked(problem, rows, stack, progress))

@@ -137,7 +137,7 @@ def _tell(table: Table, windows: Sequence[Window], calls: Calls, place: int) -> 
 def _states(decision: Decision) -> list[int]:
     """Returns the states of the configurations that wait for the furthest return."""
     waiting = decision.rows[:, 0]
-    return np.unique(waiting[(waiting >> 32) == decision.furthest] & 0xFFFFFFFF).tolist()
+    return [int(state) for state in np.unique(waiting[(waiting >> 32) == decision.furthest] & 0xFFFFFFFF)]
 
 
 def _pending(
@@ -155,9 +155,7 @@ def _members(
     return np.flatnonzero((invoked < end) & (returned >= begin))
 
 
-def _smallest_window(
-    calls: Calls, part: slice, decision: Decision, steps: Steps, budget: Budget
-) -> tuple[int, bool]:
+def _smallest_window(calls: Calls, part: slice, decision: Decision, steps: Steps, budget: Budget) -> tuple[int, bool]:
     """Returns the latest return from which on the calls are contradictory whatever state the object was in.
 
     A window is contradictory by itself if no state that the model can reach explains it; a longer one then is, too. So

@@ -17,7 +17,7 @@ class Mutex(Model):
     functions: ClassVar[frozenset[str] | None] = frozenset({ACQUIRE, RELEASE})
     answers: ClassVar[frozenset[str] | None] = frozenset()
 
-    def start(self, initial: Any) -> bool:  # noqa: ANN401
+    def start(self, initial: Any) -> Any:  # noqa: ANN401
         """Returns whether it is held at the start."""
         return bool(initial)
 

@@ -112,6 +112,10 @@ class Model:
         """Whether an operation can never change a state, whichever it is."""
         return operation.f in self.reads
 
+    def is_blind(self, operation: Operation) -> bool:  # noqa: ARG002
+        """Whether an operation is possible in every state and always leaves the same one."""
+        return False
+
     def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:  # noqa: ARG002
         """Returns crashed operations that can never help to explain the others and may be left out."""
         return set()

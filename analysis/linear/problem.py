@@ -25,17 +25,17 @@ class Problem(NamedTuple):
     Attributes:
         call: int64[n], the place among the given calls of the one that returns.
         pending_start: int64[n + 1]; the live calls that are pending just before return k are those from
-            pending_start[k] to pending_start[k + 1], the returning one first.
+            pending_start[k] to pending_start[k + 1], in the order of their returns, so that the returning one is first.
         pending_slot: int32[p], their slots.
         pending_operation: int32[p], their operations.
         crashed_operation: int32[c], the operation of each kind.
         crashed_start: int64[c + 1]; the crashed calls of a kind are those from crashed_start[i] to crashed_start[i+1].
         crashed_from: int64[crashed calls], the first return before which each was invoked, ascending in a kind.
         crashed_call: int64[crashed calls], the place among the given calls.
-        crashed_word: int32[c], where a configuration counts the kind, after its words for live calls;
+        crashed_word: int32[c], the word of a configuration that counts the kind, after those for live calls;
         crashed_shift: int32[c], the lowest bit of the count there;
         crashed_mask: int64[c], as many low bits as the count has.
-        live_words: Words for live calls in a configuration.
+        live_words: Words for live calls in a configuration: so many say which are linearized, as many which are excused.
         words: Words in a configuration, of 64 bits.
     """
 
@@ -72,7 +72,7 @@ def make_problem(
     crashed = np.flatnonzero(returned == NEVER)
     crashed = crashed[np.argsort(operation[crashed], kind="stable")]
     kinds, first, counts = np.unique(operation[crashed], return_index=True, return_counts=True)
-    word, shift, mask, words = _pack(counts, live_words)
+    word, shift, mask, words = _pack(counts, 2 * live_words)
     return Problem(
         call=call,
         pending_start=start,
@@ -90,14 +90,12 @@ def make_problem(
     )
 
 
-def _pack(
-    counts: NDArray[np.int64], live_words: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
+def _pack(counts: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
     """Finds a word and bits in it for the count of each kind; no count spans two words, nor uses the sign."""
     word = np.empty(len(counts), np.int32)
     shift = np.empty(len(counts), np.int32)
     mask = np.empty(len(counts), np.int64)
-    words, used = live_words, 63
+    used = 63
     for kind, count in enumerate(counts.tolist()):
         width = count.bit_length()
         if used + width > 63:
@@ -130,33 +128,31 @@ def _lay_out(  # noqa: PLR0913, PLR0917 - what a compiled function reads it is g
     slots: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Returns where each return's pending calls begin, their slots, and the calls."""
+    rank = np.empty(len(invoked), np.int64)
+    rank[call] = np.arange(len(call))
     start = np.zeros(len(call) + 1, np.int64)
     slot = np.empty(size, np.int32)
     pending = np.empty(size, np.int64)
     free = np.arange(slots - 1, -1, -1)
     free_count = slots
-    active = np.empty(slots, np.int64)
-    active_slot = np.empty(slots, np.int32)
-    active_count, begun, at = 0, 0, 0
+    active = np.empty(slots + 1, np.int64)  # by their return, the next one last
+    active_slot = np.empty(slots + 1, np.int32)
+    count, begun, at = 0, 0, 0
     for k in range(len(call)):
         while begun < len(live) and invoked[live[begun]] < returned[call[k]]:
+            place = count
+            while place > 0 and rank[active[place - 1]] < rank[live[begun]]:
+                active[place], active_slot[place] = active[place - 1], active_slot[place - 1]
+                place -= 1
             free_count -= 1
-            active[active_count] = live[begun]
-            active_slot[active_count] = free[free_count]
-            active_count += 1
+            active[place], active_slot[place] = live[begun], free[free_count]
+            count += 1
             begun += 1
-        leaving = 0
-        while active[leaving] != call[k]:
-            leaving += 1
-        active[0], active[leaving] = active[leaving], active[0]
-        active_slot[0], active_slot[leaving] = active_slot[leaving], active_slot[0]
-        slot[at : at + active_count] = active_slot[:active_count]
-        pending[at : at + active_count] = active[:active_count]
-        at += active_count
+        slot[at : at + count] = active_slot[:count][::-1]
+        pending[at : at + count] = active[:count][::-1]
+        at += count
         start[k + 1] = at
-        free[free_count] = active_slot[0]
+        count -= 1
+        free[free_count] = active_slot[count]
         free_count += 1
-        active_count -= 1
-        active[0] = active[active_count]
-        active_slot[0] = active_slot[active_count]
     return start, slot, pending

@@ -31,6 +31,10 @@ class Register(Model):
         # what a read was asked with says nothing
         return operation._replace(argument=None) if operation and operation.f in self.reads else operation
 
+    def is_blind(self, operation: Operation) -> bool:
+        """Whether it is a write."""
+        return operation.f == "write"
+
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Reads or writes the value."""
         if f == "read":

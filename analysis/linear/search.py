@@ -1,11 +1,16 @@
 """Just-in-time linearization, depth first, compiled.
 
 After Lowe, "Testing for linearizability" (2017). A configuration is the next return, the object's state, which pending
-live calls are linearized already, and how many crashed calls of each kind. Two rules keep them few:
+live calls are linearized already, and how many crashed calls of each kind. These rules keep them few:
 
-- a pending call that is possible and could never change a state, such as a read, is linearized at once;
-- a configuration that another one dominates is left out: same return, state and live calls, and no crashed call fewer.
-  (Comparing the live calls as sets as well would be wrong: a call that is linearized too early cannot be taken back.)
+- A *pure* call, one that never changes a state, such as a read, is linearized as soon as it is possible.
+- When a *blind* call, one that leaves the same state whatever was before, such as a write, is linearized, every other
+  blind call that is pending may have been linearized just before it, unseen. It becomes *excused*: it may still be used
+  as if nothing had happened, and may return as if it had been used. That decides later, and for free.
+- Of blind calls that are alike, the one that returns first is used first; of crashed calls, the earliest.
+- A configuration that another one dominates is left out: same return, state and linearized calls, no excuse fewer and
+  no crashed call more. (Comparing the linearized calls as sets as well would be wrong: a call that is linearized too
+  early cannot be taken back.)
 """
 
 from __future__ import annotations
@@ -37,13 +42,17 @@ PROGRESS: Final = 5
 ILLEGAL: Final = -1
 UNASKED: Final = -2
 
+PLAIN: Final = 0  # the natures of operations
+PURE: Final = 1
+BLIND: Final = 2
+
 _EMPTY: Final = -1
 
 
 @compiled
 def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, and compiled code has no objects
     problem: Problem,
-    pure: NDArray[np.bool_],
+    natures: NDArray[np.int8],
     step_keys: NDArray[np.int64],
     step_values: NDArray[np.int32],
     rows: NDArray[np.int64],
@@ -57,7 +66,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
 
     Args:
         problem: The calls.
-        pure: bool[operations], whether it can never change a state.
+        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
         step_keys: int64[power of two], state << 32 | operation, or -1.
         step_values: int32[as many], the state after it, or `ILLEGAL`.
         rows: int64[r, 1 + words]: the configurations; the first word is return << 32 | state.
@@ -68,14 +77,14 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         effort: How many choices to try before pausing.
 
     Returns:
-        `LINEARIZABLE`, `IMPOSSIBLE`, `PAUSED`, `FULL` (the rows are used up), or `ASKS` (a step of the model that nobody
-        has computed yet); after the last three it can go on.
+        `LINEARIZABLE`, `IMPOSSIBLE`, `PAUSED`, `FULL` (the rows are used up), or `ASKS` (a step of the model that
+        nobody has computed yet); after the last three it can go on.
     """
     last = len(problem.call)
     live_words, words = problem.live_words, problem.words
     scratch = np.zeros(1 + words, np.int64)
     if progress[ROWS] == 0:
-        root = _settle(problem, pure, step_keys, step_values, rows[0], progress)
+        root = _settle(problem, natures, step_keys, step_values, rows[0], progress)
         if root == UNASKED:
             return ASKS
         if root == last:
@@ -94,21 +103,29 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         k, state = row[0] >> 32, row[0] & 0xFFFFFFFF
         first = problem.pending_start[k]
         live = problem.pending_start[k + 1] - first
-        choices = live + len(problem.crashed_operation)
+        choices = 1 + live + len(problem.crashed_operation)
         choice = stack[1, top]
         after = ILLEGAL
         word, bits = 0, 0
         while choice < choices:
             effort -= 1
-            if choice < live:
-                slot = problem.pending_slot[first + choice]
+            if choice <= live:
+                nth = first + max(choice - 1, 0)
+                slot = problem.pending_slot[nth]
                 word, bits = 1 + (slot >> 6), 1 << (slot & 63)
+                if choice == 0:  # the returning call returns, excused
+                    if row[word + live_words] & bits:
+                        after = state
+                        break
+                    choice += 1
+                    continue
                 if row[word] & bits:
                     choice += 1
                     continue
-                operation = problem.pending_operation[first + choice]
+                operation = problem.pending_operation[nth]
+                alike = nth
             else:
-                kind = choice - live
+                kind = choice - live - 1
                 word, bits = 1 + problem.crashed_word[kind], 1 << problem.crashed_shift[kind]
                 used = (row[word] >> problem.crashed_shift[kind]) & problem.crashed_mask[kind]
                 at = problem.crashed_start[kind] + used
@@ -116,12 +133,16 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
                     choice += 1
                     continue
                 operation = problem.crashed_operation[kind]
+                alike = first + live
+            if natures[operation] == BLIND and _has_alike(problem, row, first, alike, operation):
+                choice += 1
+                continue
             after = _step(step_keys, step_values, state, operation)
             if after == UNASKED:
                 stack[1, top] = choice
                 progress[ASKED_STATE], progress[ASKED_OPERATION] = state, operation
                 return ASKS
-            if after != ILLEGAL and (after != state or choice < live):
+            if after != ILLEGAL and (after != state or choice <= live):
                 break
             choice += 1
         stack[1, top] = choice
@@ -129,13 +150,16 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
             progress[DEPTH] -= 1
             continue
         scratch[:] = row
-        if choice < live:
+        if choice <= live:
             scratch[word] |= bits
+            scratch[word + live_words] &= ~bits
         else:
             scratch[word] += bits
         scratch[0] = (k << 32) | after
+        if choice > 0 and natures[operation] == BLIND:
+            _excuse(problem, natures, scratch, first, first + live)
         effort -= live
-        reached = _settle(problem, pure, step_keys, step_values, scratch, progress)
+        reached = _settle(problem, natures, step_keys, step_values, scratch, progress)
         if reached == UNASKED:
             return ASKS
         progress[FURTHEST] = max(progress[FURTHEST], reached)
@@ -157,9 +181,9 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
 
 
 @compiled
-def _settle(
+def _settle(  # noqa: PLR0913, PLR0917 - compiled code has no objects
     problem: Problem,
-    pure: NDArray[np.bool_],
+    natures: NDArray[np.int8],
     step_keys: NDArray[np.int64],
     step_values: NDArray[np.int32],
     row: NDArray[np.int64],
@@ -181,7 +205,7 @@ def _settle(
                 slot_at = problem.pending_slot[at]
                 word_at, bits_at = 1 + (slot_at >> 6), 1 << (slot_at & 63)
                 operation = problem.pending_operation[at]
-                if pure[operation] and not row[word_at] & bits_at:
+                if natures[operation] == PURE and not row[word_at] & bits_at:
                     after = _step(step_keys, step_values, state, operation)
                     if after == UNASKED:
                         progress[ASKED_STATE], progress[ASKED_OPERATION] = state, operation
@@ -197,6 +221,26 @@ def _settle(
 
 
 @compiled
+def _has_alike(problem: Problem, row: NDArray[np.int64], first: int, end: int, operation: int) -> bool:
+    """Whether a pending call of the same operation, not linearized yet, stands in a part of the list."""
+    for at in range(first, end):
+        slot = problem.pending_slot[at]
+        if problem.pending_operation[at] == operation and not row[1 + (slot >> 6)] & (1 << (slot & 63)):
+            return True
+    return False
+
+
+@compiled
+def _excuse(problem: Problem, natures: NDArray[np.int8], row: NDArray[np.int64], first: int, end: int) -> None:
+    """Excuses the pending blind calls that are not linearized."""
+    for at in range(first, end):
+        slot = problem.pending_slot[at]
+        word, bits = 1 + (slot >> 6), 1 << (slot & 63)
+        if natures[problem.pending_operation[at]] == BLIND and not row[word] & bits:
+            row[word + problem.live_words] |= bits
+
+
+@compiled
 def _step(step_keys: NDArray[np.int64], step_values: NDArray[np.int32], state: int, operation: int) -> int:
     """Looks a step of the model up."""
     key = (state << 32) | operation
@@ -206,7 +250,7 @@ def _step(step_keys: NDArray[np.int64], step_values: NDArray[np.int32], state: i
         if step_keys[place] == _EMPTY:
             return UNASKED
         place = (place + 1) & mask
-    return step_values[place]
+    return step_values[place]  # type: ignore[no-any-return]  # numpy's scalar
 
 
 @compiled
@@ -220,7 +264,7 @@ def add_steps(
         if key == _EMPTY:
             continue
         place = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
-        while step_keys[place] != _EMPTY and step_keys[place] != key:  # noqa: PLR1714 - sets are not compiled
+        while step_keys[place] != _EMPTY and step_keys[place] != key:
             place = (place + 1) & mask
         step_keys[place], step_values[place] = key, values[at]
 
@@ -231,14 +275,14 @@ def _hash(row: NDArray[np.int64], live_words: int) -> int:
     for word in range(1 + live_words):
         mixed = (mixed ^ np.uint64(row[word])) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(31)
-    return np.int64(mixed & np.uint64(0x7FFFFFFFFFFFFFFF))
+    return np.int64(mixed & np.uint64(0x7FFFFFFFFFFFFFFF))  # type: ignore[return-value]  # numpy's scalar
 
 
 @compiled
 def _dominated(
     problem: Problem, rows: NDArray[np.int64], newest: int, following: NDArray[np.int32], row: NDArray[np.int64]
 ) -> bool:
-    """Whether a row of the same return, state and live calls used no more crashed calls of any kind."""
+    """Whether a row of the same return, state and linearized calls has no excuse fewer and no crashed call more."""
     other = newest
     while other != _EMPTY:
         candidate = rows[other]
@@ -247,6 +291,11 @@ def _dominated(
             if candidate[word] != row[word]:
                 better = False
                 break
+        if better:
+            for word in range(1 + problem.live_words, 1 + 2 * problem.live_words):
+                if row[word] & ~candidate[word]:
+                    better = False
+                    break
         if better:
             for kind in range(len(problem.crashed_operation)):
                 word = 1 + problem.crashed_word[kind]

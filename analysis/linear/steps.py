@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear.search import ILLEGAL, add_steps
+from analysis.linear.search import BLIND, ILLEGAL, PLAIN, PURE, add_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Steps:
     Attributes:
         states: Each state that was met; its place is its number, and the first is the initial one.
         operations: The operations by number.
-        pure: bool[operations], whether it can never change a state.
+        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
         keys: int64[power of two], state << 32 | operation, or -1.
         values: int32[as many], the state after it, or `ILLEGAL`.
     """
@@ -34,7 +34,7 @@ class Steps:
         self.model = model
         self.operations = operations
         self.states: list[Any] = [start]
-        self.pure = np.array([model.is_pure(operation) for operation in operations], np.bool_)
+        self.natures = np.array([_nature(model, operation) for operation in operations], np.int8)
         self.keys: NDArray[np.int64] = np.full(1024, -1, np.int64)
         self.values: NDArray[np.int32] = np.zeros(1024, np.int32)
         self._numbers: dict[Any, int] = {start: 0}
@@ -72,3 +72,9 @@ class Steps:
             size *= 2
         self.keys, self.values = np.full(size, -1, np.int64), np.zeros(size, np.int32)
         add_steps(self.keys, self.values, keys, values)
+
+
+def _nature(model: Model, operation: Operation) -> int:
+    if model.is_pure(operation):
+        return PURE
+    return BLIND if model.is_blind(operation) else PLAIN

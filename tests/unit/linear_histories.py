@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import random  # noqa: TC003 - of the signatures
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,9 @@ def draw_history(name: str, options: Options, rng: random.Random) -> list[Event]
     return events
 
 
-def _take(model: Model, kind: Kind, reading: Reading, states: dict[Any, Any], asked: Any, rng: Any, wrong: float):
+def _take(  # noqa: PLR0917 - all that the object needs
+    model: Model, kind: Kind, reading: Reading, states: dict[Any, Any], asked: Any, rng: Any, wrong: float
+):
     """Lets the object do what it is asked; returns how that ends and what is answered."""
     process, f, argument, key = asked
     outcome = rng.choices(("ok", "info", "fail", "never"), (80, 9, 9, 2))[0]
