@@ -59,7 +59,7 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     worst = error(int(wrong[np.argmax(off[wrong])])) if len(wrong) else None
     end = np.array([len(table)])
     return {
-        **weigh(_findings(len(wrong), worst, len(reads)), _doubts(table, len(reads)), _praise(len(reads))),
+        **weigh(_findings(len(wrong), worst, len(reads)), _doubts(table, len(adds), len(reads)), _praise(len(reads))),
         "read_count": len(reads),
         "error_count": len(wrong),
         "add_count": len(adds),
@@ -120,9 +120,10 @@ def _findings(wrong: int, worst: dict[str, Any] | None, reads: int) -> list[str]
     return [f"{wrong:,} of {plural(reads, 'read')} {verb} out of bounds, the worst is {bounds}"]
 
 
-def _doubts(table: Table, reads: int) -> list[str]:
-    tried = len(rows_of(table, "read", INVOKE))
-    return ["of {} none told the counter's value".format(plural(tried, "read"))] if tried and not reads else []
+def _doubts(table: Table, adds: int, reads: int) -> list[str]:
+    if tried := len(rows_of(table, "read", INVOKE)):
+        return [] if reads else [f"of {plural(tried, 'read')} none told the counter's value"]
+    return [] if adds else ["nothing was added and nothing read"]
 
 
 def _praise(reads: int) -> str:

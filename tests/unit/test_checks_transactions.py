@@ -1,0 +1,168 @@
+"""`bank` and `long-fork` against Jepsen's definitions on drawn histories, and by hand."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.checks import bank, long_fork
+from analysis.errors import AnalysisError
+from analysis.table import table_of
+from tests.unit.drawn import Call, Event, ended, interleaved, mapped, ok, operations_of, renamed, shifted
+from tests.unit.drawn import table as table_with
+
+if TYPE_CHECKING:
+    from analysis.history import Operation
+
+pytestmark = pytest.mark.unit
+
+ENDS = st.sampled_from(["ok", "ok", "ok", "fail", "info", None])
+BALANCES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([5, 5, 0, 10, -5, None]), max_size=3)
+BANK_READS = st.builds(lambda value, end: Call("read", None, end, value), BALANCES, ENDS)
+TRANSFER = {"from": "a", "to": "b", "amount": 5}
+TRANSFERS = st.builds(lambda end: Call("transfer", TRANSFER, end, TRANSFER), ENDS)
+
+
+def jepsens_bank(balances: dict[str, Any], *, overdraw: bool) -> str | None:
+    """The error of one read, as jepsen.tests.bank/check-op has it, of accounts a and b and a total of 10."""
+    if not balances.keys() <= {"a", "b"}:
+        return "unexpected-account"
+    if None in balances.values():
+        return "nil-balance"
+    if sum(balances.values()) != 10:
+        return "wrong-total"
+    return "negative-balance" if min(balances.values()) < 0 and not overdraw else None
+
+
+@settings(max_examples=300)
+@given(interleaved(BANK_READS | BANK_READS | TRANSFERS), st.booleans())
+def test_bank_is_jepsens(history: list[Operation], overdraw: bool) -> None:  # noqa: FBT001 - drawn
+    options: dict[str, Any] = {"accounts": ["a", "b"], "total_amount": 10, "negative_balances": overdraw}
+    result = bank.check(table_of(history), **options)
+    reads = [(o.index + 1, o.value) for o in history if o.f == "read" and o.type == "ok"]
+    errors = [(kind, line) for line, value in reads if (kind := jepsens_bank(value, overdraw=overdraw))]
+    assert result["valid"] == (False if errors else True if reads else "unknown")
+    assert (result["read_count"], result["error_count"]) == (len(reads), len(errors))
+    assert result["errors"].keys() == {kind for kind, _ in errors}
+    for kind, summary in result["errors"].items():
+        lines = [line for each, line in errors if each == kind]
+        assert (summary["count"], summary["first"]["line"], summary["last"]["line"]) == (
+            len(lines),
+            lines[0],
+            lines[-1],
+        )
+    first = result["first_error"]
+    assert (first and (first["kind"], first["line"])) == (errors[0] if errors else None)
+    assert bank.check(renamed(history), **options) == bank.check(shifted(history), **options) == result
+
+
+def test_the_worst_the_lowest_and_the_highest_total_are_told() -> None:
+    reads = [event for a in (5, 6, 1, 8, 5) for event in ok("read", None, {"a": a, "b": 5})]
+    result = bank.check(table_with(*reads))
+    assert result["reason"] == "3 reads with a wrong total"
+    wrong = result["errors"]["wrong-total"]
+    assert wrong["worst"] == {"kind": "wrong-total", "line": 6, "total": 6}
+    assert (wrong["lowest"], wrong["highest"], result["total_amount"]) == (6, 13, 10)
+
+
+def test_accounts_are_the_same_as_numbers_and_as_strings() -> None:
+    history = table_with(*ok("read", None, {"1": 4, "2": 6}))
+    assert bank.check(history, accounts=[1, 2], total_amount=10)["valid"] is True
+    assert bank.check(history, accounts=[1], total_amount=10)["first_error"]["accounts"] == ["2"]
+
+
+@pytest.mark.parametrize(("events", "reason"), [
+    ([], "nobody read"),
+    ([*ended("read", None, "fail"), *ended("read", None, "info")], "of 2 reads none told the balances"),
+])  # fmt: skip
+def test_a_bank_that_nobody_read_is_unknown(events: list[Event], reason: str) -> None:
+    result = bank.check(table_with(*events))
+    assert (result["valid"], result["reason"]) == ("unknown", reason)
+
+
+@pytest.mark.parametrize(("answer", "message"), [
+    ([1, 2], r"history:2:1: an ok read of a bank needs a map of accounts to balances, found \[1,2\]"),
+    ({"a": "x"}, 'history:2:1: the balance of account "a" must be a number or nil, found "x"'),
+])  # fmt: skip
+def test_what_is_no_bank_is_told_with_its_line(answer: Any, message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        bank.check(table_with(*ok("read", None, answer)))
+
+
+GROUPS = st.sampled_from([(0, 1), (2, 3, 4)])
+
+
+@st.composite
+def group_reads(draw: st.DrawFn) -> Call:
+    keys = draw(GROUPS.flatmap(st.permutations))
+    answer = [["r", key, draw(st.sampled_from([None, 1]))] for key in keys]
+    return Call("txn", [["r", key, None] for key in keys], draw(ENDS), answer)
+
+
+def incomparable(a: Operation, b: Operation) -> bool:
+    """jepsen.tests.long-fork/read-compare: each has seen what the other has not."""
+    one, other = ({key: value for _, key, value in o.value} for o in (a, b))
+    more = {one[key] is not None for key in one if one[key] != other[key]}
+    return len(more) == 2
+
+
+@settings(max_examples=400)
+@given(interleaved(group_reads(), max_calls=8))
+def test_long_fork_is_found_where_any_two_reads_contradict(history: list[Operation]) -> None:
+    writes = [event for key in range(5) for event in ok("txn", [["w", key, 1]], process=90)]
+    reads = [o for o in history if o.process != "nemesis" and o.type == "ok"]
+    groups = [[o for o in reads if {step[1] for step in o.value} == keys] for keys in ({0, 1}, {2, 3, 4})]
+    forked = any(incomparable(a, b) for group in groups for a, b in combinations(group, 2))
+    table = table_of([*operations_of(writes), *history])
+    result = long_fork.check(table)
+    assert result["valid"] == (not forked if reads else "unknown")
+    assert bool(result["fork_count"]) == forked
+    assert result["read_count"] == len(reads)
+    lines = {o.index + 1 + len(writes): o for o in reads}
+    for one, other in result["forks"]:
+        assert incomparable(*(lines[each["line"]] for each in (one, other)))
+    assert long_fork.check(renamed(history)) == long_fork.check(shifted(history))
+    text = long_fork.check(mapped(history, lambda value: value and [[kind, f"k{key}", v] for kind, key, v in value]))
+    assert (text["valid"], text["fork_count"]) == (result["valid"], result["fork_count"])
+
+
+FORKED = [
+    *ok("txn", [["w", "x", 1]]),
+    *ok("txn", [["w", "y", 1]]),
+    *ok("txn", [["r", "x", None], ["r", "y", None]], [["r", "x", None], ["r", "y", 1]]),
+    *ok("txn", [["r", "y", None], ["r", "x", None]], [["r", "y", None], ["r", "x", 1]]),
+]
+
+
+def test_a_fork_is_shown() -> None:
+    result = long_fork.check(table_with(*FORKED), group_size=2)
+    assert (result["valid"], result["reason"]) == (False, "1 pair of reads saw writes in opposite orders")
+    assert result["forks"] == [
+        [
+            {"line": 6, "value": [["r", "x", None], ["r", "y", 1]]},
+            {"line": 8, "value": [["r", "y", None], ["r", "x", 1]]},
+        ]
+    ]
+
+
+@pytest.mark.parametrize(("events", "options", "reason"), [
+    ([*FORKED, *ok("txn", [["w", "x", 2]])], {}, 'key "x" is written again in line 9, expected one write a key'),
+    ([*FORKED, *ok("txn", [["r", "x", 2], ["r", "y", 1]])], {},
+     "the read in line 10 sees another value of a key than one before it"),
+    (FORKED, {"group_size": 3}, "the read in line 6 has 2 keys, expected 3"),
+    (FORKED[:4], {}, "no transaction of reads was answered"),
+])  # fmt: skip
+def test_what_long_fork_cannot_judge_is_unknown(events: list[Event], options: dict[str, int], reason: str) -> None:
+    result = long_fork.check(table_with(*events), **options)
+    assert (result["valid"], result["reason"]) == ("unknown", reason)
+
+
+def test_what_is_no_transaction_is_told_with_its_line() -> None:
+    with pytest.raises(
+        AnalysisError, match=r'history:1:1: a transaction is a list of \["r", key, value\] and .* found 5'
+    ):
+        long_fork.check(table_with(*ok("txn", 5)))
