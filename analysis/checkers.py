@@ -1,30 +1,53 @@
-"""The checkers by the names that scenarios use."""
+"""The checkers by the names that scenarios and the command line use."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis import lost_writes
+from analysis.checks import CHECKS
 from analysis.run_folder import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.history import History
+    from analysis.linear.options import Options
+    from analysis.record import Record
     from analysis.run_folder import Window
 
-    Checker = Callable[[History, list[Window]], dict[str, Any]]
-    """Takes a history and its fault windows; returns at least `valid` (True, False or "unknown") and `reason`."""
+    Checker = Callable[[Record, list[Window], Options], dict[str, Any]]
+    """Takes a history, its fault windows and options; returns `valid` (True, False or "unknown"), `reason` and more."""
 
 
-def _linearizable_register(_history: History, _windows: list[Window]) -> dict[str, Any]:
-    reason = "no checker for linearizable-register yet: the history is recorded and can be checked later"
-    return {"valid": "unknown", "reason": reason}
+def _lost_writes(record: Record, windows: list[Window], _options: Options) -> dict[str, Any]:
+    return lost_writes.check(record.history, windows)
+
+
+def _linearizable(record: Record, windows: list[Window], options: Options) -> dict[str, Any]:
+    check: Callable[..., dict[str, Any]] = import_module("analysis.linear.check").check  # the compiler takes a second
+    return check(record.table, windows, options)
+
+
+def _linearizable_register(record: Record, windows: list[Window], options: Options) -> dict[str, Any]:
+    """The workload `register`: a compare-and-set that failed may have met a dead connection, so it is no evidence."""
+    ours = replace(options, model="cas-register", initial=None, nil_read="initial", failed_cas="none")
+    return _linearizable(record, windows, ours)
+
+
+def _columnar(
+    check: Callable[..., dict[str, Any]], record: Record, windows: list[Window], _options: Options
+) -> dict[str, Any]:
+    return check(record.table, windows)
 
 
 CHECKERS: dict[str, Checker] = {
-    "lost-writes": lost_writes.check,
+    "lost-writes": _lost_writes,
+    "linearizable": _linearizable,
     "linearizable-register": _linearizable_register,
+    **{name: partial(_columnar, check) for name, check in CHECKS.items()},
 }
 
 

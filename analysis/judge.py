@@ -6,19 +6,25 @@ valid into unknown; they never excuse what a checker has found.
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
+import numpy as np
 
 from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
-from analysis.history import STDIN, History, read_history
+from analysis.history import STDIN
+from analysis.linear.options import Options
+from analysis.read import read_table
+from analysis.record import Record
 from analysis.run_folder import FAULTS_FILE, Evidence, RunError, evidence_of, read_faults, read_scenario, windows_in
+from analysis.table import NEMESIS_PROCESS, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from analysis.table import Table
 
 RESULTS_FILE = "results.json"
 
@@ -55,36 +61,42 @@ def judge(folder: Path) -> Results:
         RunError: If another file of the run is missing or wrong, or a checker is unknown, or the disk is full.
     """
     scenario = read_scenario(folder)
-    history = read_history(folder)
+    record = Record(read_table(folder))
     asked = [window.name for window in scenario.windows]
     path = folder / FAULTS_FILE
-    evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(history, asked)
-    results = _weigh(history, scenario.checkers, evidence, [])
+    evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(record.table, asked)
+    operations = count_operations(record.table)
+    evidence = Evidence(evidence.windows, evidence.doubts + _never_succeeded(operations))
+    results = _weigh(record, scenario.checkers, evidence, Options())
     write_atomically(folder / RESULTS_FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     return results
 
 
-def check_history(history: Path | str, checker: str, faults: Path | None = None) -> Results:
+def check_history(history: Path | str, checker: str, options: Options | None = None) -> Results:
     """Judges a history alone and writes nothing.
 
+    The fault windows are those of the `faults.json` beside the history. Where there is none, they are those of the
+    history's nemesis events, and whether they bit is not asked; a warning says so.
+
     Args:
-        history: A history file, a run's folder, or `-` for the standard input.
-        checker: `lost-writes` or another name of `analysis.checkers.CHECKERS`.
-        faults: The `faults.json` of the run; the one beside the history if None. Where there is none, the windows are
-            those of the history's nemesis events, and whether they bit is not asked; a warning says so.
+        history: A history file of any format, a run's folder, or `-` for the standard input.
+        checker: A name of `analysis.checkers.CHECKERS`.
+        options: What decides the verdict of the checkers that take options.
 
     Raises:
-        HistoryError: If the history is not one.
-        RunError: If `faults` is wrong or the checker is unknown.
+        AnalysisError: If the history is not one, its `faults.json` is wrong, or the checker or an option is unknown.
     """
     find_checker(checker)
-    read = read_history(history)
-    path = faults or _beside(history)
+    record = Record(read_table(history))
+    path = _beside(history)
     if path:
-        return _weigh(read, [checker], evidence_of(read_faults(path), []), [])
-    evidence = Evidence(windows_in(read), [])
-    warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
-    return _weigh(read, [checker], evidence, [warning])
+        evidence = evidence_of(read_faults(path), [])
+    else:
+        evidence = Evidence(windows_in(record.table), [])
+        if evidence.windows:
+            warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
+            record.table.warnings.append(warning)
+    return _weigh(record, [checker], evidence, options or Options())
 
 
 def read_results(folder: Path) -> Results:
@@ -102,9 +114,9 @@ def read_results(folder: Path) -> Results:
         raise RunError(f"{path}: {error}; judge the run again") from None
 
 
-def _unarmed(history: History, asked: list[str]) -> Evidence:
+def _unarmed(table: Table, asked: list[str]) -> Evidence:
     """The evidence of a run without `faults.json`: enough only where no fault was asked for."""
-    return Evidence(windows_in(history), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked])
+    return Evidence(windows_in(table), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked])
 
 
 def _beside(history: Path | str) -> Path | None:
@@ -115,19 +127,19 @@ def _beside(history: Path | str) -> Path | None:
     return beside if beside.exists() else None
 
 
-def _weigh(history: History, checkers: list[str], evidence: Evidence, warnings: list[str]) -> Results:
+def _weigh(record: Record, checkers: list[str], evidence: Evidence, options: Options) -> Results:
     """Runs the checkers and composes their verdicts: invalid beats unknown beats valid."""
-    operations = _count_operations(history)
-    doubts = evidence.doubts + _never_succeeded(operations)
-    judged = {name: _temper(find_checker(name)(history, evidence.windows), doubts) for name in checkers}
+    judged = {
+        name: _temper(find_checker(name)(record, evidence.windows, options), evidence.doubts) for name in checkers
+    }
     valid = _worst(result["valid"] for result in judged.values())
     reasons = [result["reason"] for result in judged.values() if result["valid"] == valid]
     return {
         "valid": valid,
         "reason": "; ".join(reasons) or "no checker was asked for",
-        "doubts": doubts,
-        "warnings": history.warnings + warnings,
-        "operations": operations,
+        "doubts": evidence.doubts,
+        "warnings": record.table.warnings,
+        "operations": count_operations(record.table),
         "checkers": judged,
     }
 
@@ -147,14 +159,13 @@ def _worst(verdicts: Iterable[Verdict]) -> Verdict:
     return True if found == {True} else "unknown"
 
 
-def _count_operations(history: History) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = {}
-    for call in history.calls:
-        of_function = counts.setdefault(call.invoke.f, Counter(invoke=0, ok=0, fail=0, info=0))
-        of_function["invoke"] += 1
-        if call.completion:
-            of_function[call.completion.type] += 1
-    return {function: dict(count) for function, count in sorted(counts.items())}
+def count_operations(table: Table) -> dict[str, dict[str, int]]:
+    """Returns, by function, how many operations were invoked and how many ended in each way."""
+    clients = table.process != NEMESIS_PROCESS
+    counts = np.zeros((len(table.f_names), len(TYPES)), np.int64)
+    np.add.at(counts, (table.f[clients], table.type[clients]), 1)
+    named = {name: dict(zip(TYPES, row, strict=True)) for name, row in zip(table.f_names, counts.tolist(), strict=True)}
+    return {name: count for name, count in sorted(named.items()) if any(count.values())}
 
 
 def _never_succeeded(operations: dict[str, dict[str, int]]) -> list[str]:

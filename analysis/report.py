@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from analysis import figures
 from analysis.atomic import write_atomically
-from analysis.history import History, read_history
 from analysis.judge import Results, read_results
 from analysis.lost_writes import percent, sort_writes
+from analysis.read import read_table
+from analysis.record import Record
 from analysis.run_folder import (
     FAULTS_FILE,
     Faults,
@@ -28,6 +29,8 @@ from analysis.sentences import published_year, sentences, verdict_word
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from analysis.history import History
 
 REPORT_FILE = "report.html"
 
@@ -44,9 +47,10 @@ def write_report(folder: Path) -> Path:
         HistoryError: If the history is not one.
         RunError: If another file of the run is missing or wrong (judge it first), or the disk is full.
     """
-    scenario, results, history = read_scenario(folder), read_results(folder), read_history(folder)
+    scenario, results, record = read_scenario(folder), read_results(folder), Record(read_table(folder))
+    history = record.history
     faults_path = folder / FAULTS_FILE
-    faults = read_faults(faults_path) if faults_path.exists() else Faults(windows=windows_in(history))
+    faults = read_faults(faults_path) if faults_path.exists() else Faults(windows=windows_in(record.table))
     lines = sentences(results, scenario)
     page = _environment().get_template("report.html").render(
         scenario=scenario,

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import yaml
 
 from analysis.errors import AnalysisError
+from analysis.record import operation_at
+from analysis.table import NEMESIS_PROCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.history import History
+    from analysis.table import Table
 
 SCENARIO_FILE = "scenario.yml"
 FAULTS_FILE = "faults.json"
@@ -172,12 +175,12 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts)
 
 
-def windows_in(history: History) -> list[Window]:
+def windows_in(table: Table) -> list[Window]:
     """Returns the windows that the nemesis events of a history tell of; one without an end lasts to the last event."""
-    last_time = history.operations[-1].time if history.operations else 0
+    last_time = int(table.time[-1]) if len(table) else 0
     bounds: dict[str, tuple[int, int]] = {}
     titles: dict[str, str] = {}
-    for event in history.nemesis:
+    for event in (operation_at(table, row) for row in np.flatnonzero(table.process == NEMESIS_PROCESS).tolist()):
         value = event.value if isinstance(event.value, dict) else {}
         name = str(value.get("window", ""))
         if event.f == "start":

@@ -4,17 +4,21 @@ import json
 import secrets
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from analysis.checkers import CHECKERS
 from analysis.errors import AnalysisError
-from analysis.judge import check_history, judge, read_results
-from analysis.report import write_report
+from analysis.judge import read_results
+from analysis.linear.options import MODELS, Options
+from analysis.read import FORMATS, read_table, write_table
 from analysis.run_folder import read_scenario
 from analysis.sentences import sentences
 from callmaybe import lab as the_lab
+from callmaybe.check import EXIT_OF, check_all, worst_status
 from callmaybe.project import UserError
 from callmaybe.run import Run
 from callmaybe.scenario import find_scenario, load_scenario
@@ -22,7 +26,6 @@ from callmaybe.steps import step
 
 EXIT_USAGE = 3  # 0, 1 and 2 are verdicts
 INTERRUPTED = 130
-EXIT_OF: dict[bool | str, int] = {True: 0, False: 1, "unknown": 2}
 VERDICT_STYLES = {"VALID": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
 console = Console()
 
@@ -82,23 +85,69 @@ def run_scenario(
     return EXIT_OF[results["valid"]]
 
 
+def _json(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not JSON ({error}); a string needs quotes of its own") from None
+
+
 @cli.command()
-@click.argument("history", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--checker", help="The checker; a run's folder names its own.")
-@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of sentences.")
-def check(history: Path, checker: str | None, *, as_json: bool) -> None:
-    """Judges HISTORY again: a run's folder, a history.jsonl, or - for standard input."""
-    scenario = report = None
-    if history.is_dir() and checker is None:
-        results, scenario = judge(history), read_scenario(history)
-        report = write_report(history)
-    else:
-        results = check_history(history, checker or "lost-writes")
-    if as_json:
-        click.echo(json.dumps(results, indent=1))
-    else:
-        _print_verdict(sentences(results, scenario), report)
-    sys.exit(EXIT_OF[results["valid"]])
+@click.argument("histories", nargs=-1, required=True)
+@click.option("--checker", type=click.Choice(list(CHECKERS)), help="A run's folder names its own; else lost-writes.")
+@click.option("--model", type=click.Choice(list(MODELS)), help="Of --checker linearizable.")
+@click.option("--initial", callback=_json, help="The initial value, as JSON; the model's own if not given.")
+@click.option("--nil-read", type=click.Choice(["wildcard", "initial"]), help="What a read of nil says.")
+@click.option("--failed-cas", type=click.Choice(["evidence", "none"]), default="none", help="What a failed cas says.")
+@click.option("--budget-s", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds, then unknown.")
+@click.option("--json", "as_json", is_flag=True, help="One object a history, each on a line.")
+def check(  # noqa: PLR0913 - its options
+    histories: tuple[str, ...],
+    *,
+    checker: str | None,
+    model: str | None,
+    initial: Any,  # noqa: ANN401 - JSON
+    nil_read: Literal["wildcard", "initial"] | None,
+    failed_cas: Literal["evidence", "none"],
+    budget_s: float,
+    as_json: bool,
+) -> None:
+    """Judges HISTORIES: runs' folders, files of any format (JSON Lines, EDN, log lines, CSV, Parquet), - for stdin."""
+    checker = checker or ("linearizable" if model else None)
+    options = Options(
+        model=model or "cas-register",
+        initial=initial,
+        nil_read=nil_read,
+        failed_cas=failed_cas,
+        budget_s=budget_s,
+    )
+    statuses = []
+    for checked in check_all(histories, checker, options):
+        statuses.append(checked.status)
+        if as_json:
+            click.echo(checked.as_json())
+        elif checked.results is None:
+            click.echo(f"callmaybe: {checked.error}", err=True)
+        elif len(histories) == 1:
+            _print_verdict(sentences(checked.results, checked.scenario), checked.report)
+        else:
+            word, _, sentence = sentences(checked.results, checked.scenario)[0].partition("  ")
+            console.print(Text.assemble(_verdict(word), f"{checked.history}  {sentence}"), soft_wrap=True)
+    if len(histories) > 1 and not as_json:
+        words = {0: "valid", 1: "invalid", 2: "unknown", 3: "not readable"}
+        console.print(", ".join(f"{statuses.count(status)} {word}" for status, word in words.items()))
+    sys.exit(worst_status(statuses))
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def convert(source: str, target: Path) -> None:
+    """Writes the history SOURCE anew as TARGET: .jsonl, .edn or .parquet."""
+    form = target.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise UserError(f"{target}: the name ends in none of {', '.join('.' + known for known in FORMATS)}")
+    write_table(read_table(source), target, form)
 
 
 @cli.group()
@@ -157,9 +206,13 @@ cli.add_command(step)
 def _print_verdict(lines: list[str], report: Path | None = None) -> None:
     """Prints the verdict's word in its colour, and all that is said of it in a column beside it."""
     word, _, sentence = lines[0].partition("  ")
-    console.print(Text.assemble((f"{word:<9}", VERDICT_STYLES.get(word, "")), sentence), soft_wrap=True)
+    console.print(Text.assemble(_verdict(word), sentence), soft_wrap=True)
     for line in lines[1:] + ([f"report  {_short(report)}"] if report else []):
         console.print(Text(f"{'':9}{line}"), soft_wrap=True)
+
+
+def _verdict(word: str) -> tuple[str, str]:
+    return f"{word:<9}", VERDICT_STYLES.get(word, "")
 
 
 def _short(path: Path) -> str:

@@ -254,5 +254,6 @@ def test_counts_are_set_arithmetic(
         assert (result[f"{fate}_count"], result[fate]) == (len(elements), format_intervals(elements))
     assert (result["present_count"], result["ok_count"]) == (len(present), len(present & attempts))
     invalid = fates["lost"] or fates["unexpected"]
-    assert result["valid"] == (False if invalid else True if acknowledged else "unknown")
+    agreed = all(acknowledged <= set(answer) for answer in answers)  # each read is another node's
+    assert result["valid"] == (False if invalid else True if acknowledged and agreed else "unknown")
     assert sum(result["lost_by_node"].values()) == sum(result["lost_by_window"].values()) == len(fates["lost"])
