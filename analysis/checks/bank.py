@@ -77,6 +77,8 @@ def check(
     tried = len(rows_of(table, "read", INVOKE))
     findings = [f"{plural(len(found), 'read')} {_SENTENCES[kind]}" for kind, found in kinds.items() if found]
     doubts = [] if reads else [f"of {plural(tried, 'read')} none told the balances" if tried else "nobody read"]
+    if len(reads) == 1 and total_amount is None:
+        doubts.append("one read alone has no other to agree with, and no total was given")
     return {
         **weigh(findings, doubts, f"all {plural(len(reads), 'read')} sum up to {rules.total_amount:,}"),
         "read_count": len(reads),

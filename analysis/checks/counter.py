@@ -47,8 +47,9 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     values = _amounts(table, reads)
     begins = began(table, reads)
     up, down = _Sums(table, adds, oks, 1), _Sums(table, adds, oks, -1)
-    lower = initial + up.acknowledged(begins) + down.begun(reads)
-    upper = initial + up.begun(reads) + down.acknowledged(begins)
+    start = initial if abs(initial) < 2**60 else np.array(initial, object)
+    lower = start + up.acknowledged(begins) + down.begun(reads)
+    upper = start + up.begun(reads) + down.acknowledged(begins)
     off = np.maximum(lower - values, values - upper)
     wrong = np.flatnonzero(off > 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -82,7 +83,7 @@ def _search(path: Path, expression: re.Pattern[bytes]) -> Iterator[tuple[int, st
                     matched = True
                     yield number, piece.decode(errors="replace").strip()[:400]
                 number += whole
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AnalysisError(f"{path}: cannot be read ({reason}); collect the logs again") from None
 

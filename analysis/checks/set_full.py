@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from analysis.run_folder import Window
     from analysis.table import Table
 
-_BATCH = 2_000_000
+_BATCH = 1_000_000
 """Elements of reads that are held as columns at a time."""
 
 _NEVER: Final = np.iinfo(np.int64).max

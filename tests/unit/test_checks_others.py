@@ -117,8 +117,12 @@ def test_a_long_line_is_searched_in_pieces_and_counted_once(tmp_path: Path, monk
     assert [each["line"] for each in found] == [1, 3]
 
 
-def test_a_pattern_or_a_file_that_is_broken_is_told(tmp_path: Path) -> None:
-    run = logs(tmp_path, n1_db=b"\x1f\x8b\x08broken")
+WHOLE = gzip.compress(bytes(range(256)))
+
+
+@pytest.mark.parametrize("broken", [b"\x1f\x8b\x08broken", WHOLE[:-9], WHOLE[:12] + b"\xff" * 20])
+def test_a_pattern_or_a_file_that_is_broken_is_told(tmp_path: Path, broken: bytes) -> None:
+    run = logs(tmp_path, n1_db=broken)
     with pytest.raises(AnalysisError, match=r"the pattern 'a\(' is not a regular expression: .* at character 2"):
         log_file_pattern.check(None, (), folder=run, pattern="a(")
     with pytest.raises(AnalysisError, match=r"nodes/n1/db: cannot be read \(.*\); collect the logs again"):

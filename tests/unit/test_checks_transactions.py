@@ -75,6 +75,14 @@ def test_accounts_are_the_same_as_numbers_and_as_strings() -> None:
     assert bank.check(history, accounts=[1], total_amount=10)["first_error"]["accounts"] == ["2"]
 
 
+def test_the_first_read_is_what_the_others_must_agree_with_unless_told() -> None:
+    history = table_with(*ok("read", None, {"a": 4, "b": 6}))
+    assert bank.check(history)["valid"] == "unknown"
+    assert bank.check(history, total_amount=10)["valid"] is True
+    assert bank.check(history, total_amount=9)["valid"] is False
+    assert bank.check(table_with(*ok("read", None, {"a": 4, "b": 6}), *ok("read", None, {"a": 10})))["valid"] is True
+
+
 @pytest.mark.parametrize(("events", "reason"), [
     ([], "nobody read"),
     ([*ended("read", None, "fail"), *ended("read", None, "info")], "of 2 reads none told the balances"),
