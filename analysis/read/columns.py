@@ -87,6 +87,11 @@ class Columns:
         for name in COLUMNS:
             self._blocks[name].append(block[name])
 
+    def put(self, block: Block, at: int, event: Event) -> None:
+        """Puts an event into a row of a block that was not yet appended."""
+        for name, number in zip(COLUMNS, self.row(event), strict=True):
+            block[name][at] = number
+
     def _flush(self) -> None:
         if not self._rows:
             return

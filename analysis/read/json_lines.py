@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from analysis.history import HistoryError
 from analysis.read.event import Event, Mistake, check
 from analysis.read.forms import json_places
-from analysis.read.lines import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from analysis.read.lines import Line
     from analysis.read.source import Source
 
 _decoder = msgspec.json.Decoder()
+_MOST_PROBLEMS = 1000
 _BEGIN = re.compile(rb'\s*\{\s*("|$)')
 
 
@@ -67,21 +69,28 @@ def is_torn(line: bytes) -> bool:
     return False
 
 
-def read_json_lines(source: Source, add: Callable[[Event], None], problems: list[str]) -> list[str]:
-    """Gives each event to `add` and each mistake to `problems`; returns warnings."""
-    for line in lines(source):
+def read_exactly(source: Source, found: Iterable[Line], add: Callable[[Event], None], problems: list[str]) -> list[str]:
+    """Gives each line's event to `add` and each mistake to `problems`; returns the warning of a torn last line."""
+    for line in found:
         try:
             add(parse_line(line.text, line.number))
         except LineError as error:
             if not line.whole and is_torn(line.text):
-                return [torn(source, line.number, line.offset)]
-            problems.append(f"{source.name}:{line.number}:{error.column}: {error.sentence}")
+                where = f"{source.short_name}:{line.number}"
+                return [f"{where}: the last line is torn, from byte {line.offset} on; it was left out"]
+            note(problems, source, line.number, error)
     return []
 
 
-def torn(source: Source, number: int, offset: int) -> str:
-    """Returns the warning of a torn last line."""
-    return f"{source.short_name}:{number}: the last line is torn, from byte {offset} on; it was left out"
+def note(problems: list[str], source: Source, number: int, error: LineError) -> None:
+    """Adds a mistake to the others.
+
+    Raises:
+        HistoryError: If there are so many that the file is no history.
+    """
+    problems.append(f"{source.name}:{number}:{error.column}: {error.sentence}")
+    if len(problems) == _MOST_PROBLEMS:
+        raise HistoryError(problems)
 
 
 def _syntax(line: bytes, error: Exception) -> LineError:

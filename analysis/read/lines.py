@@ -13,20 +13,6 @@ if TYPE_CHECKING:
     from analysis.read.source import Source
 
 
-class Piece(NamedTuple):
-    """Some lines.
-
-    Attributes:
-        data: Whole lines with their newlines; the last piece may end without one.
-        number: Of its first line, from 1.
-        offset: Of its first byte in the source.
-    """
-
-    data: bytes
-    number: int
-    offset: int
-
-
 class Line(NamedTuple):
     """One line.
 
@@ -43,35 +29,41 @@ class Line(NamedTuple):
     whole: bool
 
 
-def pieces(source: Source, size: int = PIECE_BYTES) -> Iterator[Piece]:
-    """Gives a source in pieces that end where a line does.
+def pieces(source: Source, size: int = PIECE_BYTES) -> Iterator[bytes]:
+    """Gives a source in pieces of whole lines; the last one may end without a newline.
 
     Raises:
         HistoryError: If one line is longer than `MAX_FORM_BYTES`.
     """
-    rest, number, offset = b"", 1, 0
+    rest = b""
     while more := source.read(max(size, len(rest))):
         data = rest + more
         end = data.rfind(b"\n", len(rest)) + 1
-        if end:
-            yield Piece(data[:end], number, offset)
-            number += data.count(b"\n", 0, end)
-            offset += end
         rest = data[end:]
+        if end:
+            yield data[:end]
         if len(rest) > MAX_FORM_BYTES:
-            raise HistoryError([f"{source.name}:{number}:1: a line longer than {MAX_FORM_BYTES >> 20} MiB"])
+            raise HistoryError([f"{source.name}: a line longer than {MAX_FORM_BYTES >> 20} MiB; expected operations"])
     if rest:
-        yield Piece(rest, number, offset)
+        yield rest
+
+
+def split(data: bytes, number: int = 1, offset: int = 0) -> Iterator[Line]:
+    """Gives a piece line by line, of which the first has this number and offset."""
+    texts = data.split(b"\n")
+    last = texts.pop()
+    for text in texts:
+        yield Line(text, number, offset, whole=True)
+        number += 1
+        offset += len(text) + 1
+    if last:
+        yield Line(last, number, offset, whole=False)
 
 
 def lines(source: Source) -> Iterator[Line]:
     """Gives a source line by line."""
+    number, offset = 1, 0
     for piece in pieces(source):
-        offset = piece.offset
-        texts = piece.data.split(b"\n")
-        last = texts.pop()
-        for number, text in enumerate(texts, piece.number):
-            yield Line(text, number, offset, whole=True)
-            offset += len(text) + 1
-        if last:
-            yield Line(last, piece.number + len(texts), offset, whole=False)
+        for line in split(piece, number, offset):
+            yield line
+            number, offset = line.number + 1, line.offset + len(line.text) + 1

@@ -10,7 +10,8 @@ from analysis.read import order
 from analysis.read.columns import Columns
 from analysis.read.event import MISSING
 from analysis.read.forms import EdnForms, FormReader, JsonForms
-from analysis.read.json_lines import read_json_lines
+from analysis.read.json_lines import read_exactly
+from analysis.read.lines import lines
 from analysis.read.source import Source
 from analysis.read.tabular import has_columns, read_csv, read_parquet
 from analysis.read.text import is_operation, read_text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _JSON_LINES: Final = re.compile(rb'\s*\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\}|"|$)')
 _JSON_ARRAY: Final = re.compile(rb'\s*\[\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|\]\s*$)')
+LONG_BYTES = 1 << 20  # from here on the compiled scanner earns the time that loading it takes
 _EDN: Final = re.compile(rb"(?:[\s,]+|;[^\n]*)*(?:[\[({]|#_|#[A-Za-z])")
 
 
@@ -47,20 +49,17 @@ def read_table(source: Path | str, *, columns: Mapping[str, str] | None = None) 
 
 def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     gathered = Columns()
-    problems: list[str] = []
     form = find_format(source, columns)
     if form == "parquet":
         warnings = read_parquet(source, columns or {}, gathered.add)
     elif form == "csv":
         warnings = read_csv(source, columns or {}, gathered.add)
     elif form == "jsonl":
-        warnings = read_json_lines(source, gathered.add, problems)
+        warnings = _read_json_lines(source, gathered)
     elif form == "text":
         warnings = read_text(source, gathered.add)
     else:
-        reader = FormReader(source, EdnForms() if form == "edn" else JsonForms())
-        reader.events(gathered.add)
-        warnings = reader.warnings
+        warnings = _read_forms(source, form, gathered)
     table, index = gathered.table(source.name, source.warnings + warnings)
     mistakes = order.pair(table)
     back = order.times_back(table)
@@ -69,11 +68,37 @@ def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     elif back:
         line = table.line[back[0][0]]
         table.warnings.append(f"{source.short_name}:{line}: {back[0][1]}; the order of the lines was kept")
-    if problems or mistakes:
-        raise HistoryError(
-            problems or [f"{source.name}:{table.line[row]}:1: {sentence}" for row, sentence in sorted(mistakes)]
-        )
+    if mistakes:
+        raise HistoryError([f"{source.name}:{table.line[row]}:1: {sentence}" for row, sentence in sorted(mistakes)])
     return table
+
+
+def _read_json_lines(source: Source, columns: Columns) -> list[str]:
+    problems: list[str] = []
+    if _is_long(source):
+        from analysis.read.fast import read_json_lines  # noqa: PLC0415 - compiled, which short histories need not load
+
+        warnings = read_json_lines(source, columns, problems)
+    else:
+        warnings = read_exactly(source, lines(source), columns.add, problems)
+    if problems:
+        raise HistoryError(problems)
+    return warnings
+
+
+def _read_forms(source: Source, form: str, columns: Columns) -> list[str]:
+    shortcut = None
+    if form == "edn" and _is_long(source):
+        from analysis.read.fast import EdnShortcut  # noqa: PLC0415 - compiled, which short histories need not load
+
+        shortcut = EdnShortcut()
+    reader = FormReader(source, EdnForms() if form == "edn" else JsonForms(), shortcut)
+    reader.read(columns)
+    return reader.warnings
+
+
+def _is_long(source: Source) -> bool:
+    return len(source.head(LONG_BYTES)) >= LONG_BYTES
 
 
 def find_format(source: Source, columns: Mapping[str, str] | None = None) -> str:
