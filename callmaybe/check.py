@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.judge import Results, check_history, judge
 from analysis.linear.options import Options
-from analysis.report import write_report
 from analysis.run_folder import Scenario, read_scenario
 
 EXIT_OF: dict[bool | str, int] = {True: 0, False: 1, "unknown": 2}
@@ -56,7 +56,8 @@ def check_one(checker: str | None, options: Options, history: str) -> Checked:
         if path.is_dir() and checker is None:
             results, scenario = judge(path), read_scenario(path)
             named = ",".join(scenario.checkers)
-            return Checked(history, named, time.perf_counter() - began, results, scenario, write_report(path))
+            report: Path = import_module("analysis.report").write_report(path)  # plots take long to load: only here
+            return Checked(history, named, time.perf_counter() - began, results, scenario, report)
         named = checker or "lost-writes"
         results = check_history(history, named, options)
         return Checked(history, named, time.perf_counter() - began, results)
