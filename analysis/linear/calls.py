@@ -43,14 +43,23 @@ class Calls:
     starts: NDArray[np.int64]
 
 
-def find_calls(table: Table, model: Model, reading: Reading, *, keyed: bool) -> Calls:
+def find_calls(
+    table: Table, model: Model, reading: Reading, *, keyed: bool, only: NDArray[np.int64] | None = None
+) -> Calls:
     """Finds what each call means to the model.
+
+    Args:
+        table: The history.
+        model: The object that was called.
+        reading: How answers are to be understood.
+        keyed: Whether values are pairs of a key and a value.
+        only: The rows of the invocations that count; None: all.
 
     Raises:
         HistoryError: If a completion has no invocation, or the model does not know a function or a value.
     """
     clients = table.process != NEMESIS_PROCESS
-    invoked = np.flatnonzero(clients & (table.type == INVOKE))
+    invoked = np.flatnonzero(clients & (table.type == INVOKE)) if only is None else only
     _refuse_orphans(table, clients)
     ended = table.pair[invoked]
     outcome = np.where(ended == UNPAIRED, _CRASHED, table.type[ended])

@@ -35,7 +35,7 @@ class Problem(NamedTuple):
         crashed_word: int32[c], the word of a configuration that counts the kind, after those for live calls;
         crashed_shift: int32[c], the lowest bit of the count there;
         crashed_mask: int64[c], as many low bits as the count has.
-        live_words: Words for live calls in a configuration: so many say which are linearized, as many which are excused.
+        live_words: Words for live calls in a configuration: so many say which are linearized, as many, which excused.
         words: Words in a configuration, of 64 bits.
     """
 

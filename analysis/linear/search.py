@@ -217,7 +217,7 @@ def _settle(  # noqa: PLR0913, PLR0917 - compiled code has no objects
         row[word] &= ~bits
         k += 1
         row[0] = (k << 32) | state
-    return k
+    return int(k)
 
 
 @compiled
@@ -279,7 +279,7 @@ def _hash(row: NDArray[np.int64], live_words: int) -> int:
 
 
 @compiled
-def _dominated(
+def _dominated(  # noqa: C901 - three comparisons of words
     problem: Problem, rows: NDArray[np.int64], newest: int, following: NDArray[np.int32], row: NDArray[np.int64]
 ) -> bool:
     """Whether a row of the same return, state and linearized calls has no excuse fewer and no crashed call more."""
