@@ -113,6 +113,16 @@ def set_full_results(elements: dict[int, dict[str, Any]]) -> dict[str, Any]:
 @settings(max_examples=500)
 @given(HISTORIES)
 @example(operations_of([*ended("add", 1, None), *ok("read", None, [1], process=1)]))
+@example(
+    operations_of(
+        [
+            (0, "invoke", "add", 1),
+            (1, "invoke", "read", None),
+            *ok("read", None, [], process=2),  # began later than the one that has it, ended before it was known
+            (1, "ok", "read", [1]),
+        ]
+    )
+)
 def test_set_full_is_jepsens(history: list[Operation]) -> None:
     result = set_full.check(table_of(history))
     result["latest"] = (result["stable_latencies_ns"] or {}).get("1")
