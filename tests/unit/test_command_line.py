@@ -77,3 +77,47 @@ def test_a_mistake_in_a_history_names_file_and_line(tmp_path: Path) -> None:
     run = callmaybe("check", str(path))
     assert run.returncode == 3
     assert f"{path}:3" in run.stderr
+
+
+def test_many_histories_are_a_line_each_and_the_worst_decides(tmp_path: Path) -> None:
+    kept, lost, torn = (tmp_path / f"{name}.jsonl" for name in ("kept", "lost", "torn"))
+    kept.write_text(history(*ADD_1, *read(1)))
+    lost.write_text(history(*ADD_1, *read()))
+    torn.write_text("{nonsense}\n" + history(*ADD_1))
+    both = callmaybe("check", str(kept), str(lost))
+    assert [line.split()[:2] for line in both.stdout.splitlines()[:2]] == [["VALID", str(kept)], ["INVALID", str(lost)]]
+    assert both.stdout.splitlines()[-1] == "1 valid, 1 invalid, 0 unknown, 0 not readable"
+    assert both.returncode == 1
+    told = callmaybe("check", "--json", str(kept), str(torn), str(lost))
+    rows = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [row["valid"] for row in rows] == [True, None, False]
+    assert [row["history"] for row in rows] == [str(kept), str(torn), str(lost)]
+    assert f"{torn}:1" in rows[1]["reason"]
+    assert (rows[2]["checker"], rows[2]["operations"], rows[2]["lost"]) == ("lost-writes", 2, "1")
+    assert told.returncode == 3
+
+
+def test_options_of_linearizability_decide_verdicts(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(history((0, "invoke", "write", 1), (0, "ok", "write", 1), *((1, *event[1:]) for event in NIL_READ)))
+    asked = ("check", str(path), "--checker", "linearizable", "--model", "register", "--nil-read")
+    assert callmaybe(*asked, "wildcard").returncode == 0
+    stale = callmaybe(*asked, "initial", "--json")
+    assert stale.returncode == 1
+    assert json.loads(stale.stdout)["model"] == "register"
+    assert callmaybe(*asked, "initial", "--initial", "{nonsense").returncode == 3
+
+
+NIL_READ = ((0, "invoke", "read", None), (0, "ok", "read", None))
+
+
+def test_convert_loses_nothing_on_the_way_there_and_back(tmp_path: Path) -> None:
+    source = tmp_path / "history.jsonl"
+    source.write_text(history(*ADD_1, *read(1)))
+    for number, target in enumerate(("one.edn", "two.parquet", "three.jsonl")):
+        before = source if number == 0 else tmp_path / ("one.edn", "two.parquet")[number - 1]
+        converted = callmaybe("convert", str(before), str(tmp_path / target))
+        assert converted.returncode == 0, converted.stderr
+    same = [json.loads(line) for line in (tmp_path / "three.jsonl").read_text().splitlines()]
+    assert same == [json.loads(line) for line in source.read_text().splitlines()]
+    assert "ends in none of" in callmaybe("convert", str(source), str(tmp_path / "history.doc")).stderr
