@@ -74,7 +74,6 @@ def _from_nowhere(traffic: Traffic) -> NDArray[np.int64]:
     group = np.cumsum(first) - 1
     inside = total - (total - steps)[first][group]  # the sum since the value's first event
     shifted = inside - group * (2 * len(values) + 2)
-    lowest = np.minimum.accumulate(np.minimum(shifted, shifted - inside))  # each value begins at zero
-    before = np.append([0], lowest[:-1])
-    below = np.flatnonzero((inside < 0) & (first | (shifted < before)))
+    lowest_before = np.append([0], np.minimum.accumulate(shifted)[:-1])
+    below = np.flatnonzero((inside < 0) & (shifted < lowest_before))
     return np.asarray(order[below] - len(traffic.attempts), np.int64)

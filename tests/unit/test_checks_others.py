@@ -182,8 +182,12 @@ def test_options_reach_the_checker_of_each_key() -> None:
     assert check_keys(history, (), counter.check, initial=10)["valid"] is True
 
 
-def test_an_answer_without_its_key_is_taken_as_it_is() -> None:
-    history = table_with(*keyed(0, ok("enqueue", 1)), (0, "invoke", "drain", [0, None]), (0, "ok", "drain", [1]))
+@pytest.mark.parametrize("answer", [[1, 2], [2, 1], [1, 2, 1]])
+def test_an_answer_without_its_key_is_taken_as_it_is(answer: list[int]) -> None:
+    puts = keyed(0, [*ok("enqueue", 1), *ok("enqueue", 2)])
+    history = table_with(*puts, (0, "invoke", "drain", [0, None]), (0, "ok", "drain", answer))
+    ((_, part),) = split(history)
+    assert part.value(len(part) - 1) == answer
     assert check_keys(history, (), total_queue.check)["valid"] is True
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.unit
 
 ENDS = st.sampled_from(["ok", "ok", "ok", "fail", "info", None])
-BALANCES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([5, 5, 0, 10, -5, None]), max_size=3)
+TENS = st.sampled_from([{"a": 5, "b": 5}, {"a": 10, "b": 0}, {"a": 15, "b": -5}, {"b": 10}])
+BALANCES = TENS | st.dictionaries(st.sampled_from("abc"), st.sampled_from([5, 5, 0, 10, -5, None]), max_size=3)
 BANK_READS = st.builds(lambda value, end: Call("read", None, end, value), BALANCES, ENDS)
 TRANSFER = {"from": "a", "to": "b", "amount": 5}
 TRANSFERS = st.builds(lambda end: Call("transfer", TRANSFER, end, TRANSFER), ENDS)
