@@ -29,7 +29,7 @@ pytestmark = pytest.mark.unit
 
 def test_stats_counts_every_end() -> None:
     ends = [*ok("add", 1), *ended("add", 2, "fail"), *ended("add", 3, "info"), *ok("read", None, 5, 3)]
-    result = stats.check(table_with(("nemesis", "info", "start", None), *ends, *ended("read", None, None, 4)))
+    result = stats.check(table_with(("nemesis", "info", "add", None), *ends, *ended("read", None, None, 4)))
     assert result["valid"] is True
     assert result["reason"] == "2 of 5 operations succeeded, some of every function"
     assert result["by_f"] == {
@@ -68,6 +68,15 @@ def test_stats_add_up(history: list[Operation]) -> None:
     succeeded = {f: any((o.f, o.type) == (f, "ok") for o in clients) for f in {o.f for o in clients}}
     assert result["valid"] == (all(succeeded.values()) if succeeded else "unknown")
     assert stats.check(renamed(history)) == stats.check(shifted(history)) == result
+
+
+def test_an_answer_that_repeats_no_argument_is_for_what_was_asked() -> None:
+    added = [(0, "invoke", "add", 1), (0, "ok", "add", None)]
+    put = [(0, "invoke", "enqueue", 1), (0, "ok", "enqueue", None)]
+    assert CHECKS["set"](table_with(*added, *ok("read", None, [])))["lost"] == "1"
+    assert CHECKS["set-full"](table_with(*added, *ok("read", None, [])))["lost"] == "1"
+    assert CHECKS["counter"](table_with(*added))["lower_bound"] == 1
+    assert CHECKS["total-queue"](table_with(*put, *ok("drain", None, [])))["lost"] == "1"
 
 
 def test_exceptions_are_counted_by_class_function_and_type() -> None:
