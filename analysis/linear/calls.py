@@ -122,7 +122,7 @@ def _call(table: Table, invoked: int, ended: int, outcome: str) -> Call:
 
 def _split(call: Call) -> tuple[Any, Call]:
     """Returns the key, and the call with values that have none."""
-    given = call.argument if isinstance(call.argument, list | tuple) else call.answer
+    given = call.answer if call.argument is None else call.argument
     if not isinstance(given, list | tuple) or len(given) != 2:
         raise ValueError(f"expected [key, value] as the value of {call.f}, found {given!r}")
     answer = call.answer[1] if isinstance(call.answer, list | tuple) and len(call.answer) == 2 else call.answer

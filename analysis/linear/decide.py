@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from analysis.linear.budget import Budget
     from analysis.linear.steps import Steps
 
-_EFFORT: Final = 2_000_000  # choices between two looks at the clock: some ten milliseconds
+_EFFORT: Final = 500_000  # choices between two looks at the clock: some milliseconds
 _FIRST_ROWS: Final = 512
 _AHEAD: Final = 4  # returns whose pending calls' steps are computed together
 
@@ -60,7 +60,7 @@ def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     starts: tuple[int, ...] = (0,),
 ) -> Decision:
     """Decides whether calls, in the order of their invocation, are linearizable from one of some states."""
-    problem = make_problem(operation, invoked, returned, budget.nbytes // 16)
+    problem = make_problem(steps.natures, operation, invoked, returned, budget.nbytes // 16)
     if problem is None:
         why = f"more calls are pending at once than fit into {budget.nbytes / 1e6:,.0f} MB"
         return Decision(None, None, 0, np.zeros((0, 1), np.int64), why)
@@ -93,7 +93,7 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
             if not why:
                 rows = np.concatenate((rows, np.zeros_like(rows)))
                 heads = np.empty(2 * len(heads), np.int32)
-                following = rehash(rows, int(progress[ROWS]), problem.live_words, heads)
+                following = rehash(problem, rows, int(progress[ROWS]), heads)
                 stack = np.concatenate((stack, np.zeros((2, len(rows) + 1 - stack.shape[1]), np.int64)), axis=1)
         elif told == PAUSED:
             why = budget.exhausted()

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     """What the object holds between two operations; never None."""
 
 
+MOST_LETTERS: Final = 200
+"""Of a value in a sentence."""
+
+
 class Unknown(Enum):
     """What nobody saw."""
 
@@ -152,8 +156,9 @@ def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
-    """Returns a value as the series prints it."""
-    return "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
+    """Returns a value as the series prints it; the middle of a long one is left out."""
+    said = "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
+    return said if len(said) <= MOST_LETTERS else f"{said[: MOST_LETTERS // 2]}...{said[-MOST_LETTERS // 2 :]}"
 
 
 def pair(value: Any, what: str) -> tuple[Any, Any]:  # noqa: ANN401 - a JSON value

@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.linear.calls import NEVER
 from analysis.linear.compiled import compiled
+from analysis.linear.natures import BLIND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class Problem(NamedTuple):
         crashed_word: int32[c], the word of a configuration that counts the kind, after those for live calls;
         crashed_shift: int32[c], the lowest bit of the count there;
         crashed_mask: int64[c], as many low bits as the count has.
+        plain: int64[n, live_words]: the slots of pending calls that are not blind, just before each return.
         live_words: Words for live calls in a configuration: so many say which are linearized, as many, which excused.
         words: Words in a configuration, of 64 bits.
     """
@@ -50,14 +52,26 @@ class Problem(NamedTuple):
     crashed_word: NDArray[np.int32]
     crashed_shift: NDArray[np.int32]
     crashed_mask: NDArray[np.int64]
+    plain: NDArray[np.int64]
     live_words: int
     words: int
 
 
 def make_problem(
-    operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64], bound: int
+    natures: NDArray[np.int8],
+    operation: NDArray[np.int32],
+    invoked: NDArray[np.int64],
+    returned: NDArray[np.int64],
+    bound: int,
 ) -> Problem | None:
     """Lays out one object's calls, given in the order of their invocation.
+
+    Args:
+        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
+        operation: int32[m], each call's operation.
+        invoked: int64[m], ascending.
+        returned: int64[m], `NEVER` for crashed calls.
+        bound: See what it returns.
 
     Returns:
         None where more than `bound` pairs of a return and a pending call would have to be held.
@@ -85,6 +99,7 @@ def make_problem(
         crashed_word=word,
         crashed_shift=shift,
         crashed_mask=mask,
+        plain=_plain_slots(natures, start, slot, operation[pending], live_words),
         live_words=live_words,
         words=words,
     )
@@ -103,6 +118,22 @@ def _pack(counts: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDA
         word[kind], shift[kind], mask[kind] = words - 1, used, (1 << width) - 1
         used += width
     return word, shift, mask, words
+
+
+@compiled
+def _plain_slots(
+    natures: NDArray[np.int8],
+    start: NDArray[np.int64],
+    slot: NDArray[np.int32],
+    operation: NDArray[np.int32],
+    live_words: int,
+) -> NDArray[np.int64]:
+    plain = np.zeros((len(start) - 1, live_words), np.int64)
+    for k in range(len(start) - 1):
+        for at in range(start[k], start[k + 1]):
+            if natures[operation[at]] != BLIND:
+                plain[k, slot[at] >> 6] |= 1 << (slot[at] & 63)
+    return plain
 
 
 @compiled

@@ -8,9 +8,9 @@ live calls are linearized already, and how many crashed calls of each kind. Thes
   blind call that is pending may have been linearized just before it, unseen. It becomes *excused*: it may still be used
   as if nothing had happened, and may return as if it had been used. That decides later, and for free.
 - Of blind calls that are alike, the one that returns first is used first; of crashed calls, the earliest.
-- A configuration that another one dominates is left out: same return, state and linearized calls, no excuse fewer and
-  no crashed call more. (Comparing the linearized calls as sets as well would be wrong: a call that is linearized too
-  early cannot be taken back.)
+- A configuration that another one dominates is left out: same return and state, no crashed call more, and every call
+  linearized in both, in neither, or excused in the other. (Comparing the linearized calls as sets as well would be
+  wrong: a call that is linearized too early cannot be taken back.)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.linear.compiled import compiled
+from analysis.linear.natures import BLIND, PURE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +42,6 @@ PROGRESS: Final = 5
 
 ILLEGAL: Final = -1
 UNASKED: Final = -2
-
-PLAIN: Final = 0  # the natures of operations
-PURE: Final = 1
-BLIND: Final = 2
 
 _EMPTY: Final = -1
 
@@ -70,7 +67,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         step_keys: int64[power of two], state << 32 | operation, or -1.
         step_values: int32[as many], the state after it, or `ILLEGAL`.
         rows: int64[r, 1 + words]: the configurations; the first word is return << 32 | state.
-        heads: int32[power of two]: by hash of a configuration without its crashed calls, the newest such row, or -1.
+        heads: int32[power of two]: by hash of a configuration, see `_hash`, the newest such row, or -1.
         following: int32[r]: the next older row of the same hash, or -1.
         stack: int64[2, r]: the rows on the way, and the choice to try next in each.
         progress: int64[PROGRESS]: what it has come to; kept between calls.
@@ -91,7 +88,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
             progress[FURTHEST] = last
             return LINEARIZABLE
         progress[FURTHEST] = root
-        heads[_hash(rows[0], live_words) & (len(heads) - 1)] = 0
+        heads[_hash(problem, rows[0]) & (len(heads) - 1)] = 0
         following[0] = _EMPTY
         stack[0, 0], stack[1, 0] = 0, 0
         progress[ROWS], progress[DEPTH] = 1, 1
@@ -158,14 +155,14 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         scratch[0] = (k << 32) | after
         if choice > 0 and natures[operation] == BLIND:
             _excuse(problem, natures, scratch, first, first + live)
-        effort -= live
+        effort -= live + (live >> 2) * (live >> 4)
         reached = _settle(problem, natures, step_keys, step_values, scratch, progress)
         if reached == UNASKED:
             return ASKS
         progress[FURTHEST] = max(progress[FURTHEST], reached)
         if reached == last:
             return LINEARIZABLE
-        place = _hash(scratch, live_words) & (len(heads) - 1)
+        place = _hash(problem, scratch) & (len(heads) - 1)
         if not _dominated(problem, rows, heads[place], following, scratch):
             new = progress[ROWS]
             if new >= len(rows):
@@ -270,32 +267,33 @@ def add_steps(
 
 
 @compiled
-def _hash(row: NDArray[np.int64], live_words: int) -> int:
-    mixed = np.uint64(0)
-    for word in range(1 + live_words):
-        mixed = (mixed ^ np.uint64(row[word])) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(31)
+def _hash(problem: Problem, row: NDArray[np.int64]) -> int:
+    """Hashes what a configuration shares with those that can dominate it."""
+    mixed = np.uint64(row[0]) * np.uint64(0x9E3779B97F4A7C15)
+    for word in range(problem.live_words):
+        linearized = row[1 + word] & problem.plain[row[0] >> 32, word]
+        mixed = (mixed ^ (mixed >> np.uint64(31)) ^ np.uint64(linearized)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(31)
     return np.int64(mixed & np.uint64(0x7FFFFFFFFFFFFFFF))  # type: ignore[return-value]  # numpy's scalar
 
 
 @compiled
-def _dominated(  # noqa: C901 - three comparisons of words
+def _dominated(
     problem: Problem, rows: NDArray[np.int64], newest: int, following: NDArray[np.int32], row: NDArray[np.int64]
 ) -> bool:
-    """Whether a row of the same return, state and linearized calls has no excuse fewer and no crashed call more."""
+    """Whether another row can do all that a row can.
+
+    It has the same return and state, and no crashed call more; whatever call it does not have excused is as in the row.
+    """
     other = newest
     while other != _EMPTY:
         candidate = rows[other]
-        better = True
-        for word in range(1 + problem.live_words):
-            if candidate[word] != row[word]:
+        better = candidate[0] == row[0]
+        for word in range(1, 1 + problem.live_words):
+            excused = candidate[word + problem.live_words]
+            if (candidate[word] ^ row[word]) & ~excused or row[word + problem.live_words] & ~excused:
                 better = False
                 break
-        if better:
-            for word in range(1 + problem.live_words, 1 + 2 * problem.live_words):
-                if row[word] & ~candidate[word]:
-                    better = False
-                    break
         if better:
             for kind in range(len(problem.crashed_operation)):
                 word = 1 + problem.crashed_word[kind]
@@ -310,12 +308,12 @@ def _dominated(  # noqa: C901 - three comparisons of words
 
 
 @compiled
-def rehash(rows: NDArray[np.int64], count: int, live_words: int, heads: NDArray[np.int32]) -> NDArray[np.int32]:
+def rehash(problem: Problem, rows: NDArray[np.int64], count: int, heads: NDArray[np.int32]) -> NDArray[np.int32]:
     """Fills `heads` for the first `count` rows and returns `following`."""
     following = np.full(len(rows), _EMPTY, np.int32)
     heads[:] = _EMPTY
     for row in range(count):
-        place = _hash(rows[row], live_words) & (len(heads) - 1)
+        place = _hash(problem, rows[row]) & (len(heads) - 1)
         following[row] = heads[place]
         heads[place] = row
     return following

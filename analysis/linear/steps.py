@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear.search import BLIND, ILLEGAL, PLAIN, PURE, add_steps
+from analysis.linear.natures import BLIND, PLAIN, PURE
+from analysis.linear.search import ILLEGAL, add_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
