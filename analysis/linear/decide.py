@@ -76,7 +76,7 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
     rows[0, 0] = start
     heads = np.full(2 * _FIRST_ROWS, -1, np.int32)
     following = np.empty(_FIRST_ROWS, np.int32)
-    stack = np.zeros((2, _FIRST_ROWS + 1), np.int64)
+    stack = np.zeros((3, _FIRST_ROWS + 1), np.int64)
     progress = np.zeros(PROGRESS, np.int64)
     why: str | None = None
     while True:
@@ -94,7 +94,7 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
                 rows = np.concatenate((rows, np.zeros_like(rows)))
                 heads = np.empty(2 * len(heads), np.int32)
                 following = rehash(problem, rows, int(progress[ROWS]), heads)
-                stack = np.concatenate((stack, np.zeros((2, len(rows) + 1 - stack.shape[1]), np.int64)), axis=1)
+                stack = np.concatenate((stack, np.zeros((3, len(rows) + 1 - stack.shape[1]), np.int64)), axis=1)
         elif told == PAUSED:
             why = budget.exhausted()
         if told not in (ASKS, FULL, PAUSED) or why:

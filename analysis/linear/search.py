@@ -7,6 +7,7 @@ live calls are linearized already, and how many crashed calls of each kind. Thes
 - When a *blind* call, one that leaves the same state whatever was before, such as a write, is linearized, every other
   blind call that is pending may have been linearized just before it, unseen. It becomes *excused*: it may still be used
   as if nothing had happened, and may return as if it had been used. That decides later, and for free.
+- A blind call that nobody has observed is not followed by another: the other could have come at once.
 - Of blind calls that are alike, the one that returns first is used first; of crashed calls, the earliest.
 - A configuration that another one dominates is left out: same return and state, no crashed call more, and every call
   linearized in both, in neither, or excused in the other. (Comparing the linearized calls as sets as well would be
@@ -69,7 +70,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         rows: int64[r, 1 + words]: the configurations; the first word is return << 32 | state.
         heads: int32[power of two]: by hash of a configuration, see `_hash`, the newest such row, or -1.
         following: int32[r]: the next older row of the same hash, or -1.
-        stack: int64[2, r]: the rows on the way, and the choice to try next in each.
+        stack: int64[3, r]: the rows on the way, the choice to try next in each, and whether it is unobserved.
         progress: int64[PROGRESS]: what it has come to; kept between calls.
         effort: How many choices to try before pausing.
 
@@ -80,6 +81,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
     last = len(problem.call)
     live_words, words = problem.live_words, problem.words
     scratch = np.zeros(1 + words, np.int64)
+    linearized = np.zeros(live_words, np.int64)
     if progress[ROWS] == 0:
         root = _settle(problem, natures, step_keys, step_values, rows[0], progress)
         if root == UNASKED:
@@ -131,7 +133,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
                     continue
                 operation = problem.crashed_operation[kind]
                 alike = first + live
-            if natures[operation] == BLIND and _has_alike(problem, row, first, alike, operation):
+            if natures[operation] == BLIND and (stack[2, top] or _has_alike(problem, row, first, alike, operation)):
                 choice += 1
                 continue
             after = _step(step_keys, step_values, state, operation)
@@ -153,8 +155,10 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         else:
             scratch[word] += bits
         scratch[0] = (k << 32) | after
-        if choice > 0 and natures[operation] == BLIND:
+        blind = choice > 0 and natures[operation] == BLIND
+        if blind:
             _excuse(problem, natures, scratch, first, first + live)
+        linearized[:] = scratch[1 : 1 + live_words]
         effort -= live + (live >> 2) * (live >> 4)
         reached = _settle(problem, natures, step_keys, step_values, scratch, progress)
         if reached == UNASKED:
@@ -172,6 +176,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
             heads[place] = new
             progress[ROWS] = new + 1
             stack[0, top + 1], stack[1, top + 1] = new, 0
+            stack[2, top + 1] = blind and reached == k and np.array_equal(linearized, scratch[1 : 1 + live_words])
             progress[DEPTH] += 1
         stack[1, top] = choice + 1
     return IMPOSSIBLE
