@@ -1,4 +1,7 @@
-"""The checkers by the names that scenarios and the command line use."""
+"""The checkers by the names that scenarios and the command line use.
+
+`analysis.checks.log_file_pattern` is not among them: it needs a pattern, and looks at logs instead of a history.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ CHECKERS: dict[str, Checker] = {
     "lost-writes": _lost_writes,
     "linearizable": _linearizable,
     "linearizable-register": _linearizable_register,
-    **{name: partial(_columnar, check) for name, check in CHECKS.items()},
+    **{name: partial(_columnar, check) for name, check in CHECKS.items() if name != "log-file-pattern"},
 }
 
 
