@@ -1,11 +1,12 @@
 """Times the linearizability engine: python bench/bench_linear.py [corpora].
 
 (a) the etcd logs of the corpora, warm, reading apart; (b) one key, 100,000 operations of a cas-register, at concurrency
-10 and 40; (d) 10 million operations of a register whose writes are all different.
+10 and 40; (d) 10 million operations of a register and of a queue whose values are all different.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -109,6 +110,20 @@ def made_unique(count: int) -> Table:
     return table_of_columns(columns, step ^ 1)
 
 
+def made_queue(count: int) -> Table:
+    """Makes `count` operations of a queue: an enqueue and a dequeue that overlaps it in turn, every element another."""
+    events = 2 * count
+    columns = np.zeros((events, 6), np.int64)
+    step = np.arange(events)
+    group, place = step // 4, step % 4  # enqueue begins, dequeue begins, enqueue ends, dequeue ends
+    columns[:, 0] = place % 2
+    columns[:, 1] = np.where(place < 2, INVOKE, OK)
+    columns[:, 2] = place % 2
+    columns[:, 3] = np.where(place == 1, NIL, INT)
+    columns[:, 4] = np.where(place == 1, 0, group)
+    return dataclasses.replace(table_of_columns(columns, step ^ 2), f_names=["enqueue", "dequeue"])
+
+
 def main() -> None:
     """Prints one line a measurement."""
     default = Path(__file__).resolve().parents[2] / "shared" / "corpora"
@@ -133,7 +148,9 @@ def main() -> None:
         visited = f"{result['configuration_count']:,} configurations, {(peak - before) / 1e3:.0f} MB with the history"
         print(f"(b) concurrency {concurrency}: {spent:.3f} s, {result['valid']}, {visited}")
     spent, result = timed(made_unique(10_000_000), Options("register"))
-    print(f"(d) 10 M operations, every write of another value: {spent:.3f} s, {result['valid']}")
+    print(f"(d) 10 M operations of a register, every write of another value: {spent:.3f} s, {result['valid']}")
+    spent, result = timed(made_queue(10_000_000), Options("fifo-queue"))
+    print(f"(d) 10 M operations of a queue, every element another: {spent:.3f} s, {result['valid']}")
 
 
 if __name__ == "__main__":

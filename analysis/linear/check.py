@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.linear import fifo, zones
 from analysis.linear.budget import Budget
 from analysis.linear.calls import NEVER, Calls, find_calls, is_keyed
+from analysis.linear.containers import FifoQueue
 from analysis.linear.decide import Decision, decide
 from analysis.linear.explain import Contradiction, explain
 from analysis.linear.model import thawed
 from analysis.linear.options import Options, find_model, reading_of
 from analysis.linear.registers import CasRegister, Register
 from analysis.linear.steps import Steps
-from analysis.linear.zones import conflict, invocations_of
+from analysis.linear.zones import invocations_of
 from analysis.table import NEMESIS_PROCESS, OK
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from analysis.table import Table
 
 LARGE: Final = 20_000
-"""Events from which on rules without search are asked first; below, the search explains more."""
+"""Events from which on the rule for registers is asked first; below, the search explains more."""
+
+LARGE_QUEUE: Final = 200
+"""The same for queues, where a search has more states to look at."""
 
 
 @dataclass
@@ -49,7 +54,8 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
 
     Returns:
         `valid`, `reason`, `model`, `initial`, `operation_count` (those that say something), `key_count`,
-        `configuration_count`; where invalid also `contradiction` (see `analysis.linear.explain`), and with keys
+        `configuration_count`; where invalid also `contradiction` (see `analysis.linear.explain`; absent where a rule
+        without search decided and the search for an explanation found none in its budget), and with keys
         `invalid_key_count` and `invalid_keys` (at most ten); where unknown with keys `unknown_key_count`.
 
     Raises:
@@ -82,6 +88,12 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
         result["reason"] = _gave_up(calls, tally)
     else:
         result["reason"] = _praise(calls)
+    if values:  # the rule is sure; what the search said of these values explains it, where it could
+        shown = ", ".join("nil" if value is None else str(value) for value in values)
+        contradicted = (
+            result["reason"] if tally.invalid else f"not linearizable: what was done with {shown} is impossible"
+        )
+        result |= {"valid": False, "reason": contradicted}
     if keyed:
         result["invalid_key_count"] = len(tally.invalid)
         result["invalid_keys"] = [thawed(calls.keys[place]) for place in tally.invalid[:10]]
@@ -90,15 +102,19 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
 
 
 def _conflict(table: Table, model: Model, reading: Reading) -> tuple[Any, ...] | None:
-    """Asks the rule for values that are all different, where the search would take long; see `zones.conflict`."""
-    return conflict(table, reading) if type(model) in {Register, CasRegister} and len(table) >= LARGE else None
+    """Asks the rules for values that are all different; see `zones.conflict`."""
+    if type(model) is FifoQueue and len(table) >= LARGE_QUEUE:
+        return fifo.conflict(table, reading)
+    if type(model) in {Register, CasRegister} and len(table) >= LARGE:
+        return zones.conflict(table, reading)
+    return None
 
 
 def _fits(table: Table, model: Model, reading: Reading) -> dict[str, Any]:
     count = int(np.count_nonzero((table.type == OK) & (table.process != NEMESIS_PROCESS)))
     return {
         "valid": True,
-        "reason": f"{count:,} operations are linearizable: every value was written once, and none was read out of time",
+        "reason": f"{count:,} operations are linearizable: every value is another, and none came out of its time",
         "model": model.name,
         "initial": reading.initial,
         "operation_count": count,
