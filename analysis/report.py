@@ -12,6 +12,7 @@ from markupsafe import Markup
 from analysis import figures
 from analysis.atomic import write_atomically
 from analysis.judge import Results, read_results
+from analysis.linear.picture import picture
 from analysis.lost_writes import percent, sort_writes
 from analysis.read import read_table
 from analysis.record import Record
@@ -59,6 +60,7 @@ def write_report(folder: Path) -> Path:
         verdict=_unbroken(lines[0].partition("  ")[2]),
         notes=[_unbroken(line) for line in lines[1:]],
         losses=results["checkers"].get("lost-writes"),
+        contradiction=contradiction_of(results).get("contradiction"),
         compared=_compared(results, scenario),
         windows=[_window_row(window) for window in faults.windows],
         operations=_operation_rows(history, results),
@@ -93,9 +95,15 @@ def _pictures(history: History, windows: list[Window], results: Results) -> dict
     has_writes = writes is not None and writes.present is not None and writes.acknowledged
     return {
         "writes_picture": Markup(figures.draw_writes(writes, windows, span)) if writes and has_writes else None,  # noqa: S704 - see above
+        "contradiction_picture": Markup(picture(contradiction_of(results), windows)),  # noqa: S704 - see above
         "rate_picture": Markup(figures.draw_rate(history, windows, span)),  # noqa: S704 - see above
         "latency_picture": Markup(figures.draw_latency(history, windows, span)),  # noqa: S704 - see above
     }
+
+
+def contradiction_of(results: Results) -> dict[str, Any]:
+    """Returns the result of the checker that found a contradiction; empty where none did."""
+    return next((result for result in results["checkers"].values() if "contradiction" in result), {})
 
 
 def _compared(results: Results, scenario: Scenario) -> dict[str, Any] | None:

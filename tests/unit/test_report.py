@@ -195,3 +195,11 @@ def test_without_a_verdict_it_asks_for_one(tmp_path: Path) -> None:
 def test_a_hundred_thousand_operations_stay_below_two_megabytes(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", rate=1700.0)
     assert len(page_of(folder).encode()) < 2_000_000
+
+
+def test_a_contradiction_is_drawn_and_told(tmp_path: Path) -> None:
+    events = [(0, "invoke", "write", 1), (0, "ok", "write", 1), (1, "invoke", "read", None), (1, "ok", "read", 2)]
+    page = page_of(make_folder(tmp_path, events, [], checkers=["linearizable-register"]))  # type: ignore[arg-type]
+    assert "The contradiction" in page
+    assert "can&#39;t read 2 from register 1" in page
+    assert page.count("<figure>") == 3
