@@ -17,6 +17,7 @@ MAX_DEPTH: Final = 200  # of nesting: no history needs it, and Python's own stac
 _SKIP = re.compile(rb"(?:[\s,]+|;[^\n]*)*")
 _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _TOKEN = re.compile(rb'[^\s,;"()\[\]{}\\@^`~]+')
+_CUT = re.compile(rb'\\?[^\s,;"()\[\]{}\\@^`~]*')
 _INTEGER = re.compile(rb"[+-]?(?:0|[1-9][0-9]*)N?\Z")
 _HEXADECIMAL = re.compile(rb"[+-]?0[xX][0-9a-fA-F]+\Z")
 _FLOAT = re.compile(rb"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?\Z")
@@ -109,7 +110,7 @@ class Reader:
             Incomplete: If the text ends before the value does.
         """
         if depth > MAX_DEPTH:
-            self.fail(f"nested more than {MAX_DEPTH} levels deep")
+            raise Malformed(self.at, f"nested more than {MAX_DEPTH} levels deep")
         if not self.skip(depth):
             raise Incomplete(self.at, "the text ends where a value was expected")
         first = self.data[self.at]
@@ -126,7 +127,10 @@ class Reader:
         return self._atom()
 
     def fail(self, sentence: str) -> Never:
-        """Raises `Malformed` at the present byte."""
+        """Raises `Malformed` at the present byte; `Incomplete` where its token touches the end, which may cut it."""
+        token = _CUT.match(self.data, self.at)
+        if token and self.at < token.end() == len(self.data):
+            raise Incomplete(self.at, sentence)
         raise Malformed(self.at, sentence)
 
     def entries(self, depth: int = 0) -> dict[str, tuple[int, Any]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from analysis.read.source import Source
 
 _ANOTHER = re.compile(rb"\n\s*,?\s*\{")  # a line that begins a map: then the one before it was not torn but wrong
+_TAG = re.compile(rb"#[A-Za-z][\w.]*\s*(?=\{)")
+_CUT_TAG = re.compile(rb"#[\w.]*\s*\Z")
 _OPENERS: Final = {ord("["): ord("]"), ord("("): ord(")")}
 
 
@@ -60,8 +62,10 @@ class EdnForms:
 
     def read(self, data: bytes, at: int) -> Form:
         """See `Notation`; a record such as `#jepsen.history.Op{...}` counts as its map."""
-        if tag := re.compile(rb"#[A-Za-z][\w.]*\s*(?=\{)").match(data, at):
+        if tag := _TAG.match(data, at):
             at = tag.end()
+        if _CUT_TAG.match(data, at):
+            raise edn.Incomplete(at, "the text ends after a tag")
         if data[at] != ord("{"):
             raise edn.Malformed(at, "expected one operation as a map such as {:process 0, :type :invoke, ...}")
         reader = edn.Reader(data, at)
@@ -191,10 +195,10 @@ class FormReader:
             return begin + 1, False
         self._line += self._data.count(b"\n", self._counted, begin)
         self._counted = begin
-        self._after = self._closer != -1
         if self._shortcut and (after := self._shortcut.read(self._data, begin, self._line, columns)) > begin:
             return after, False
         form = self._notation.read(self._data, begin)
+        self._after = self._closer != -1
         try:
             columns.add(check(form.fields, self._line, foreign=True))
         except Mistake as mistake:
@@ -227,6 +231,7 @@ class FormReader:
 
     def _torn(self, at: int, error: edn.Incomplete) -> None:
         """Warns of an end inside of an operation; one in the middle of the file is an error."""
+        at = self._notation.skip(self._data, at, after=self._after)
         if another := _ANOTHER.search(self._data, at + 1):
             line = self._place(another.end())[0]
             raise self._error(at, f"an operation that does not end before the next one begins in line {line}")
@@ -239,7 +244,8 @@ class FormReader:
         before = self._data.rfind(b"\n", 0, at)
         text = self._data[before + 1 : at].decode(errors="replace")
         column = len(text) + (self._column if before < 0 else 1)
-        return self._line + self._data.count(b"\n", self._counted, at), column
+        newlines = self._data.count(b"\n", min(at, self._counted), max(at, self._counted))
+        return self._line + (newlines if at >= self._counted else -newlines), column
 
     def _error(self, at: int, sentence: str) -> HistoryError:
         line, column = self._place(at)
