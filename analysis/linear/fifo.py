@@ -1,10 +1,12 @@
 """A FIFO queue whose elements are all different needs no search.
 
-After Bouajjani, Emmi, Enea and Hamza, "On reducing linearizability to state reachability" (2015). Let an enqueue end
-no later than its dequeue, a dequeue begin no earlier than its enqueue, and an element that stays be dequeued at the
-end of time. The history is linearizable if and only if every dequeue has its one enqueue, which was invoked
-before the dequeue returned; no a was enqueued entirely before b and dequeued entirely after it; and no dequeue that found the queue empty
-lies inside a time through which it certainly was not.
+After Bouajjani, Emmi, Enea and Hamza, "On reducing linearizability to state reachability" (2015). Let an enqueue end no
+later than its dequeue, a dequeue begin no earlier than its enqueue, and an element that stays be dequeued at the end of
+time. The history is linearizable if and only if
+
+- every dequeue has its one enqueue, which was invoked before the dequeue returned;
+- no a was enqueued entirely before b and dequeued entirely after it;
+- no dequeue that found the queue empty lies inside a time through which it certainly was not.
 """
 
 from __future__ import annotations
