@@ -14,8 +14,8 @@ from typing import Any, Final, Never
 
 MAX_DEPTH: Final = 200  # of nesting: no history needs it, and Python's own stack ends at five times as much
 
-_SKIP = re.compile(rb"(?:[\s,]+|;[^\n]*)*")
-_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_SKIP = re.compile(rb"(?:[\s,]++|;[^\n]*+)*+")
+_STRING = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _TOKEN = re.compile(rb'[^\s,;"()\[\]{}\\@^`~]+')
 _CUT = re.compile(rb'\\?[^\s,;"()\[\]{}\\@^`~]*')
 _INTEGER = re.compile(rb"[+-]?(?:0|[1-9][0-9]*)N?\Z")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis.read.columns import Columns
     from analysis.read.source import Source
 
-_ANOTHER = re.compile(rb"\n\s*,?\s*\{")  # a line that begins a map: then the one before it was not torn but wrong
+_ANOTHER = re.compile(rb"\n[ \t,]*\{")  # a line that begins a map: then the one before it was not torn but wrong
 _TAG = re.compile(rb"#[A-Za-z][\w.]*\s*(?=\{)")
 _CUT_TAG = re.compile(rb"#[\w.]*\s*\Z")
 _OPENERS: Final = {ord("["): ord("]"), ord("("): ord(")")}
@@ -78,7 +78,7 @@ class JsonForms:
     """Objects of a JSON array."""
 
     _BLANK = re.compile(rb"[ \t\r\n]*")
-    _MARK = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}"]', re.DOTALL)
+    _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
 
     def skip(self, data: bytes, at: int, *, after: bool) -> int:
         """See `Notation`."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from analysis.table import Table
 
-_JSON_LINES: Final = re.compile(rb'\s*\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\}|"|$)')
-_JSON_ARRAY: Final = re.compile(rb'\s*\[\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|\]\s*$)')
+_JSON_LINES: Final = re.compile(rb'\s*\{\s*(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:|\}|"|$)')
+_JSON_ARRAY: Final = re.compile(rb'\s*\[\s*(?:\{\s*(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:|\})|\]\s*$)')
 LONG_BYTES = 1 << 20  # from here on the compiled scanner earns the time that loading it takes
-_EDN: Final = re.compile(rb"(?:[\s,]+|;[^\n]*)*(?:[\[({]|#_|#[A-Za-z])")
+_EDN: Final = re.compile(rb"(?:[\s,]++|;[^\n]*+)*+(?:[\[({]|#_|#[A-Za-z])")
 
 
 def read_table(source: Path | str, *, columns: Mapping[str, str] | None = None) -> Table:

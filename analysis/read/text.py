@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _OPERATION: Final = re.compile(
     rb"(?P<before>(?:.*[\s\]:-])??)(?P<process>\d+|:?nemesis)[ ]*\t"
-    rb"(?P<type>:?[\w-]+)\s*\t\s*(?P<f>:?[^\s]+)[ ]*(?:\t(?P<value>[^\t]*)(?:\t(?P<error>.*))?)?\Z",
+    rb"(?P<type>:?[\w-]+)[ ]*\t[ ]*(?P<f>:?[^\s]+)[ ]*(?:\t(?P<value>[^\t]*)(?:\t(?P<error>.*))?)?\Z",
     re.DOTALL,
 )
 _LOG: Final = re.compile(rb"jepsen|\b(?:INFO|WARN|DEBUG|ERROR)\b")

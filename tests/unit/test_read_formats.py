@@ -205,3 +205,45 @@ def test_a_history_that_cannot_be_opened(tmp_path: Path) -> None:
         read_table(tmp_path / "absent")
     with pytest.raises(AnalysisError, match="cannot be read"):
         read_table(tmp_path)
+
+
+RUNS = [
+    b" ",
+    b"\n",
+    b"\t",
+    b"0\t",
+    b" 0\t:ok\t",
+    b",",
+    b";",
+    b'"',
+    b"\\",
+    b"[",
+    b"{",
+    b"#",
+    b"#_ ",
+    b'{"',
+    b"\n{",
+    b"[ ",
+    b":a ",
+]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("run", RUNS)
+def test_long_runs_of_one_mark_take_no_time(folder: Path, run: bytes) -> None:
+    """An expression that tries every way to split a run would take hours."""
+    for begin in (
+        b"",
+        b'{"process":',
+        b"{:process 0 ",
+        b'[{"a":1},',
+        b"[{:a 1",
+        b"0\t:ok\t",
+        b'{"a',
+        b"INFO jepsen - ",
+    ):
+        for end in (b"", b"x", b"\n"):
+            try:
+                read(folder, begin + run * 100_000 + end)
+            except AnalysisError as error:
+                assert len(str(error)) < 10_000  # noqa: PT017 - either is fine
