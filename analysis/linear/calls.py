@@ -63,7 +63,7 @@ def find_calls(
     _refuse_orphans(table, clients)
     ended = table.pair[invoked]
     outcome = np.where(ended == UNPAIRED, _CRASHED, table.type[ended])
-    alike, examples = distinct(_columns(table, invoked, ended, outcome))
+    alike, examples = distinct(_columns(table, invoked, ended, outcome, owned=model.owned))
     operations: dict[Operation, int] = {}
     keys: dict[Any, int] = {}
     meaning = np.full((len(examples), 2), -1, np.int32)
@@ -101,13 +101,15 @@ def is_keyed(table: Table) -> bool:
 
 
 def _columns(
-    table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any]
+    table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any], *, owned: bool
 ) -> NDArray[np.int64]:
-    """Returns int64[calls, 9]: two calls with the same row of it are the same operation of the same process."""
+    """Returns int64[calls, 9]: two calls with the same row of it mean the same."""
     columns = np.zeros((len(invoked), _COLUMNS), np.int64)
-    asked: tuple[NDArray[Any], ...] = (table.f, table.kind, table.first, table.second, table.process)
+    asked: tuple[NDArray[Any], ...] = (table.f, table.kind, table.first, table.second)
     for place, column in enumerate(asked):
         columns[:, place] = column[invoked]
+    if owned:
+        columns[:, 4] = table.process[invoked]
     answered = (ended != UNPAIRED) & (outcome == OK)
     for place, column in enumerate(asked[1:4], 5):
         columns[:, place] = np.where(answered, column[ended], NIL)

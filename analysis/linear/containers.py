@@ -11,6 +11,7 @@ class Set(Model):
     """Elements: `add`, `remove`, and `read` of all."""
 
     name = "set"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = []
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "remove", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
@@ -44,6 +45,7 @@ class FifoQueue(Model):
     """A queue that keeps the order: `enqueue`, `dequeue`; an ok dequeue of nil found it empty."""
 
     name = "fifo-queue"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = []
     functions: ClassVar[frozenset[str] | None] = frozenset({"enqueue", "dequeue"})
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -105,6 +107,7 @@ class Counter(Model):
     """A number: `add` (or `increment`, `decrement`; of one where the value is nil) and `read`."""
 
     name = "counter"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = 0
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "increment", "decrement", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})

@@ -13,6 +13,7 @@ class Mutex(Model):
     """A lock that anybody may release: `acquire`, `release`; what failed says nothing."""
 
     name = "mutex"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = False
     functions: ClassVar[frozenset[str] | None] = frozenset({ACQUIRE, RELEASE})
     answers: ClassVar[frozenset[str] | None] = frozenset()
@@ -39,6 +40,7 @@ class Mutex(Model):
 class _OwnedMutex(Mutex):
     """A lock that only its holder releases; the holder is a process."""
 
+    owned: ClassVar[bool] = True
     initial: ClassVar[Any] = None
 
     def start(self, initial: Any) -> tuple[Any, int]:  # noqa: ANN401
@@ -109,6 +111,7 @@ class Semaphore(Model):
     """
 
     name = "semaphore"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = 0
     functions: ClassVar[frozenset[str] | None] = frozenset({ACQUIRE, RELEASE})
     answers: ClassVar[frozenset[str] | None] = frozenset()

@@ -81,6 +81,7 @@ class Model:
         functions: The functions that it has; None: any.
         reads: Those that never change the state: without an answer they say nothing.
         answers: Those whose answer matters; None: all.
+        owned: Whether it matters which process called.
         keyed: Whether every value is a pair of a key and the key's own value: each key is then an object of its own.
     """
 
@@ -89,6 +90,7 @@ class Model:
     functions: ClassVar[frozenset[str] | None] = None
     reads: ClassVar[frozenset[str]] = frozenset({"read"})
     answers: ClassVar[frozenset[str] | None] = None
+    owned: ClassVar[bool] = True
     keyed: ClassVar[bool] = False
 
     def start(self, initial: Any) -> State:  # noqa: ANN401 - a JSON value

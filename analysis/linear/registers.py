@@ -16,6 +16,7 @@ class Register(Model):
     """One value: `read`, `write`."""
 
     name = "register"
+    owned: ClassVar[bool] = False
     functions: ClassVar[frozenset[str] | None] = frozenset({"read", "write"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
 
@@ -105,6 +106,7 @@ class MultiRegister(Model):
     """Several values: `txn` of [["read", key, value], ["write", key, value], ...], all at once."""
 
     name = "multi-register"
+    owned: ClassVar[bool] = False
     initial: ClassVar[Any] = {}
     functions: ClassVar[frozenset[str] | None] = frozenset({"txn"})
     reads: ClassVar[frozenset[str]] = frozenset()
