@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from analysis.history import History, Operation, encode_line, read_history
+from analysis.history import History, Operation, encode_line
+from analysis.read import read_table
+from analysis.record import Record
 from analysis.run_folder import Window
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ def write_history(folder: Path, events: Sequence[Event]) -> Path:
     path = folder / "history.jsonl"
     path.write_bytes(b"".join(encode_line(_operation(index, event)) for index, event in enumerate(events)))
     return path
+
+
+def read_history(source: Path | str) -> History:
+    """A history as objects."""
+    return Record(read_table(source)).history
 
 
 def make_history(folder: Path, events: Sequence[Event]) -> History:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import yaml
 
-from analysis.history import read_history
+from tests.unit.hand_made import read_history
 from tests.unit.loopback import free_port, wait_until
 from workloads.clients.base import complete
 from workloads.clients.redis import RedisSet

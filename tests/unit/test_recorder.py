@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.history import NEMESIS, read_history
+from analysis.history import NEMESIS
+from tests.unit.hand_made import read_history
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
 from workloads.recorder import Recorder

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.history import History, read_history
+from analysis.history import History
+from tests.unit.hand_made import read_history
 
 pytestmark = pytest.mark.unit
 

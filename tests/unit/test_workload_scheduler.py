@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.history import History, read_history
+from analysis.history import History
+from tests.unit.hand_made import read_history
 from workloads import scheduler as scheduling
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.clock import RunClock
