@@ -124,8 +124,10 @@ def test_a_whole_last_line_needs_no_newline(tmp_path: Path) -> None:
         (b'{"value":' + b"[" * 100_000 + b"\n", ":1:1: nested too deeply; expected one operation as a JSON object"),
         (
             b"banana",
-            ": is no history that is known here; expected JSON Lines, a JSON array of operations, EDN, the log lines of"
-            " Jepsen, CSV with a line of column names, or Parquet; plain, gzip or zstd",
+            (
+                ": is no history that is known here; expected JSON Lines, a JSON array of operations, EDN, the log lines of"
+                " Jepsen, CSV with a line of column names, or Parquet; plain, gzip or zstd"
+            ),
         ),
     ],
 )
