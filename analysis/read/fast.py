@@ -13,6 +13,7 @@ import numpy as np
 from analysis.read.json_lines import LineError, note, parse_line, read_exactly
 from analysis.read.lines import pieces, split
 from analysis.read.scan import UNKNOWN, Scan, renumber, scan
+from analysis.read.source import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from analysis.read.columns import Columns
     from analysis.read.source import Source
 
-_PIECE_BYTES: Final = 8 << 20
+_PIECE_BYTES: Final = PIECE_BYTES  # of one scan
 _MOST_THREADS: Final = 8
 _LONGEST_WAIT: Final = 256  # maps that are read exactly before the scanner is tried again
 

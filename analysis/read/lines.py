@@ -35,17 +35,19 @@ def pieces(source: Source, size: int = PIECE_BYTES) -> Iterator[bytes]:
     Raises:
         HistoryError: If one line is longer than `MAX_FORM_BYTES`.
     """
-    rest = b""
-    while more := source.read(max(size, len(rest))):
-        data = rest + more
-        end = data.rfind(b"\n", len(rest)) + 1
-        rest = data[end:]
+    rest: list[bytes | memoryview] = []
+    rest_bytes = 0
+    while more := source.read(max(size, rest_bytes)):
+        end = more.rfind(b"\n") + 1
         if end:
-            yield data[:end]
-        if len(rest) > MAX_FORM_BYTES:
+            yield b"".join([*rest, memoryview(more)[:end]])  # the one copy
+            rest, rest_bytes = [], 0
+        rest.append(more[end:])
+        rest_bytes += len(more) - end
+        if rest_bytes > MAX_FORM_BYTES:
             raise HistoryError([f"{source.name}: a line longer than {MAX_FORM_BYTES >> 20} MiB; expected operations"])
-    if rest:
-        yield rest
+    if rest_bytes:
+        yield b"".join(rest)
 
 
 def split(data: bytes, number: int = 1, offset: int = 0) -> Iterator[Line]:
