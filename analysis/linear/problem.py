@@ -37,6 +37,7 @@ class Problem(NamedTuple):
         crashed_shift: int32[c], the lowest bit of the count there;
         crashed_mask: int64[c], as many low bits as the count has.
         plain: int64[n, live_words]: the slots of pending calls that are not blind, just before each return.
+        plain_kinds: How many kinds of crashed calls are not blind; they come first.
         live_words: Words for live calls in a configuration: so many say which are linearized, as many, which excused.
         words: Words in a configuration, of 64 bits.
     """
@@ -53,6 +54,7 @@ class Problem(NamedTuple):
     crashed_shift: NDArray[np.int32]
     crashed_mask: NDArray[np.int64]
     plain: NDArray[np.int64]
+    plain_kinds: int
     live_words: int
     words: int
 
@@ -84,15 +86,17 @@ def make_problem(
     start, slot, pending = _lay_out(invoked, returned, call, live, size, max(slots, 1))
     live_words = (max(slots, 1) + 63) // 64
     crashed = np.flatnonzero(returned == NEVER)
-    crashed = crashed[np.argsort(operation[crashed], kind="stable")]
-    kinds, first, counts = np.unique(operation[crashed], return_index=True, return_counts=True)
+    sorts = operation[crashed] + len(natures) * (natures[operation[crashed]] == BLIND)  # the blind kinds last
+    by_kind = np.argsort(sorts, kind="stable")
+    crashed = crashed[by_kind]
+    kinds, first, counts = np.unique(sorts[by_kind], return_index=True, return_counts=True)
     word, shift, mask, words = _pack(counts, 2 * live_words)
     return Problem(
         call=call,
         pending_start=start,
         pending_slot=slot,
         pending_operation=operation[pending],
-        crashed_operation=kinds.astype(np.int32),
+        crashed_operation=(kinds % max(len(natures), 1)).astype(np.int32),
         crashed_start=np.append(first, len(crashed)).astype(np.int64),
         crashed_from=np.searchsorted(returned[call], invoked[crashed]),
         crashed_call=crashed,
@@ -100,6 +104,7 @@ def make_problem(
         crashed_shift=shift,
         crashed_mask=mask,
         plain=_plain_slots(natures, start, slot, operation[pending], live_words),
+        plain_kinds=int(np.count_nonzero(kinds < len(natures))),
         live_words=live_words,
         words=words,
     )

@@ -102,7 +102,8 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         k, state = row[0] >> 32, row[0] & 0xFFFFFFFF
         first = problem.pending_start[k]
         live = problem.pending_start[k + 1] - first
-        choices = 1 + live + len(problem.crashed_operation)
+        kinds = problem.plain_kinds if stack[2, top] else len(problem.crashed_operation)
+        choices = 1 + live + kinds
         choice = stack[1, top]
         after = ILLEGAL
         word, bits = 0, 0
