@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _JSON_LINES: Final = re.compile(rb'\s*\{\s*(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:|\}|"|$)')
 _JSON_ARRAY: Final = re.compile(rb'\s*\[\s*(?:\{\s*(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:|\})|\]\s*$)')
 LONG_BYTES = 1 << 20  # from here on the compiled scanner earns the time that loading it takes
+LONG_ROWS = 10_000  # the same for pairing
 _EDN: Final = re.compile(rb"(?:[\s,]++|;[^\n]*+)*+(?:[\[({]|#_|#[A-Za-z])")
 
 
@@ -61,7 +62,7 @@ def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     else:
         warnings = _read_forms(source, form, gathered)
     table, index = gathered.table(source.name, source.warnings + warnings)
-    mistakes = order.pair(table)
+    mistakes = _pair(table)
     back = order.times_back(table)
     if form == "jsonl" and (index != MISSING).any():
         mistakes += back + order.nemesis_mistakes(table) + order.index_mistakes(index)
@@ -71,6 +72,15 @@ def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     if mistakes:
         raise HistoryError([f"{source.name}:{table.line[row]}:1: {sentence}" for row, sentence in sorted(mistakes)])
     return table
+
+
+def _pair(table: Table) -> list[tuple[int, str]]:
+    if len(table) >= LONG_ROWS:
+        from analysis.read.pairing import pair_well  # noqa: PLC0415 - compiled, which short histories need not load
+
+        if pair_well(table):
+            return []
+    return order.pair(table)
 
 
 def _read_json_lines(source: Source, columns: Columns) -> list[str]:

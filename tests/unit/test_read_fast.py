@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analysis.errors import AnalysisError
 from analysis.history import Operation, encode_line
 from analysis.read import fast, read_table, reading, write_table
+from analysis.read.pairing import pair_well
 from analysis.read.scan import UNKNOWN, scan
 from analysis.table import table_of
 from tests.unit.histories import histories
@@ -27,6 +28,7 @@ LONG = 1 << 62
 
 @pytest.fixture(name="folder", scope="module")
 def make_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pair_well(table_of([]))
     scan(b"", edn=False)  # compiles, which no example's deadline should pay for
     return tmp_path_factory.mktemp("histories")
 
@@ -34,6 +36,7 @@ def make_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(path: Path, monkeypatch: pytest.MonkeyPatch, long_bytes: int) -> Any:
     """What reading gives, by the compiled scanner from so many bytes on: the content and warnings, or the error."""
     monkeypatch.setattr(reading, "LONG_BYTES", long_bytes)
+    monkeypatch.setattr(reading, "LONG_ROWS", long_bytes)
     try:
         table = read_table(path)
     except AnalysisError as error:
@@ -118,6 +121,11 @@ def test_both_ways_say_the_same_of_damaged_lines(folder: Path, line: bytes, data
         '{:process 0, :type :invoke, :f :add, :value "\n{:process 1, :type :invoke, :f :add, :value 1}\n"}',
         "[{:process 0, :type :invoke, :f :add, :value 1}\n{:process 1, :type :invoke, :f :add, :value 1}]",
         "[{:process 0, :type :invoke, :f :add, :value 1}\n{:process 1, :type :invoke, :f :add, :value 1}",
+        "0\t:invoke\t:add\t1\n0\t:ok\t:pop\t1",
+        "0\t:invoke\t:add\t1\n0\t:invoke\t:add\t1",
+        "0\t:ok\t:add\t1",
+        "0\t:invoke\t:add\t1\n0\t:info\t:add\t1\n0\t:invoke\t:add\t1",
+        "0\t:invoke\t:add\t1\n0\t:info\t:add\t1\n0\t:ok\t:add\t1",
     ],
 )
 def test_both_ways_say_the_same_of(folder: Path, text: str) -> None:
