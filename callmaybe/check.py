@@ -14,9 +14,11 @@ from analysis.errors import AnalysisError
 from analysis.judge import Results, check_history, judge
 from analysis.linear.options import Options
 from analysis.run_folder import Scenario, read_scenario
+from callmaybe.project import ROOT
 
 EXIT_OF: dict[bool | str, int] = {True: 0, False: 1, "unknown": 2}
 UNREADABLE = 3
+COMPILED = ROOT / "analysis" / "linear" / "__pycache__"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Checked:
         asked = sum(count["invoke"] for count in self.results["operations"].values())
         verdict = {"valid": self.results["valid"], "reason": self.results["reason"], "operations": asked}
         return json.dumps({"model": None} | own | told | verdict | {"warnings": self.results["warnings"]})
+
+
+def must_compile() -> bool:
+    """Whether the search of linearizability has still to be compiled: once after installation, some seconds."""
+    return not any(COMPILED.glob("*.nbc"))
 
 
 def check_one(checker: str | None, options: Options, history: str) -> Checked:

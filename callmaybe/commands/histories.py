@@ -11,7 +11,7 @@ from analysis.checkers import CHECKERS
 from analysis.linear.options import MODELS, Options
 from analysis.read import FORMATS, read_table, write_table
 from analysis.sentences import sentences
-from callmaybe.check import check_all, worst_status
+from callmaybe.check import check_all, must_compile, worst_status
 from callmaybe.project import UserError
 from callmaybe.terminal import console, print_line, print_verdict
 
@@ -52,6 +52,8 @@ def check(  # noqa: PLR0913 - its options
         failed_cas=failed_cas,
         budget_s=budget_s,
     )
+    if checker == "linearizable" and must_compile():
+        click.echo("compiling the search, once after installation: some seconds", err=True)
     statuses = []
     for checked in check_all(histories, checker, options):
         statuses.append(checked.status)

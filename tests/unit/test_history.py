@@ -125,8 +125,8 @@ def test_a_whole_last_line_needs_no_newline(tmp_path: Path) -> None:
         (
             b"banana",
             (
-                ": is no history that is known here; expected JSON Lines, a JSON array of operations, EDN, the log lines"
-                " of Jepsen, CSV with a line of column names, or Parquet; plain, gzip or zstd"
+                ": is no history that is known here; expected JSON Lines, a JSON array of operations, EDN,"
+                " the log lines of Jepsen, CSV with a line of column names, or Parquet; plain, gzip or zstd"
             ),
         ),
     ],
