@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.compiled import compiled
 from analysis.history import HistoryError
-from analysis.linear.compiled import compiled
 from analysis.linear.model import Call, Model, Operation, Reading, frozen
 from analysis.table import INVOKE, NEMESIS_PROCESS, NIL, OK, OTHER, PAIR, TYPES, UNPAIRED, Table
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.linear.compiled import compiled
+from analysis.compiled import compiled
 from analysis.linear.zones import SPARSE
 from analysis.table import FAIL, INT, INVOKE, NEMESIS_PROCESS, NIL, OK, UNPAIRED
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from analysis.compiled import compiled
 from analysis.linear.calls import NEVER
-from analysis.linear.compiled import compiled
 from analysis.linear.natures import BLIND
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.linear.compiled import compiled
+from analysis.compiled import compiled
 from analysis.linear.natures import BLIND, PURE
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear.compiled import compiled
+from analysis.compiled import compiled
 from analysis.table import FAIL, INT, INVOKE, NEMESIS_PROCESS, NIL, OK, UNPAIRED
 
 if TYPE_CHECKING:

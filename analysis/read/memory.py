@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numba
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-F = TypeVar("F", bound="Callable[..., object]")
-
-
-def compiled(function: F) -> F:
-    """Compiles a function when it is first called, and keeps the result beside the module or in the user's cache."""
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
 
 
 def _loader(bits: int) -> Callable[[Any, Any], Any]:

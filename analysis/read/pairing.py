@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.read.memory import compiled
+from analysis.compiled import compiled
 from analysis.table import INFO, INVOKE, NEMESIS_PROCESS, UNPAIRED
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analysis.compiled import compiled
 from analysis.read.columns import COLUMNS, Block, Names
 from analysis.read.event import MISSING
-from analysis.read.memory import byte_at, compiled, word_at
+from analysis.read.memory import byte_at, word_at
 from analysis.table import FAIL, INFO, INT, INVOKE, NEMESIS_PROCESS, NIL, OK, PAIR
 
 if TYPE_CHECKING:
