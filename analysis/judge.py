@@ -7,13 +7,14 @@ valid into unknown; they never excuse what a checker has found.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 import numpy as np
 
 from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
+from analysis.checks.verdict import Verdict, worst
 from analysis.history import STDIN
 from analysis.linear.options import Options
 from analysis.read import read_table
@@ -22,13 +23,9 @@ from analysis.run_folder import FAULTS_FILE, Evidence, RunError, evidence_of, re
 from analysis.table import NEMESIS_PROCESS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from analysis.table import Table
 
 RESULTS_FILE = "results.json"
-
-Verdict = bool | Literal["unknown"]
 
 
 class Results(TypedDict):
@@ -132,7 +129,7 @@ def _weigh(record: Record, checkers: list[str], evidence: Evidence, options: Opt
     judged = {
         name: _temper(find_checker(name)(record, evidence.windows, options), evidence.doubts) for name in checkers
     }
-    valid = _worst(result["valid"] for result in judged.values())
+    valid = worst(result["valid"] for result in judged.values())
     reasons = [result["reason"] for result in judged.values() if result["valid"] == valid]
     return {
         "valid": valid,
@@ -149,14 +146,6 @@ def _temper(result: dict[str, Any], doubts: list[str]) -> dict[str, Any]:
         return result
     reasons = [] if result["valid"] is True else [result["reason"]]
     return result | {"valid": "unknown", "reason": "; ".join(reasons + doubts)}
-
-
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Returns the worst verdict; nobody having looked is unknown."""
-    found = set(verdicts)
-    if False in found:
-        return False
-    return True if found == {True} else "unknown"
 
 
 def count_operations(table: Table) -> dict[str, dict[str, int]]:
