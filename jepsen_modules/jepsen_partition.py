@@ -177,7 +177,6 @@ applied_at_ns:
   returned: success
 """
 
-import math
 import re
 import time
 from typing import Any
@@ -206,11 +205,15 @@ from ansible.module_utils.jepsen_nft import (
     windows_of,
 )
 from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, check_node, given_addresses, tool
+from ansible.module_utils.jepsen_window import (
+    SECOND_NS,
+    WINDOW_OPTIONS,
+    RefusedError,
+    bounds_from_now,
+    check_windows,
+    refuse_forbidden,
+)
 
-SECOND_NS = 1_000_000_000
-LONGEST_S = 366 * 86400
-# A rule's comment, "WINDOW PEER", holds 127 characters.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 PEER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -229,44 +232,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "type": "list",
         "elements": "dict",
         "options": {
-            "name": {"type": "str", "required": True},
-            "title": {"type": "str", "default": ""},
+            **WINDOW_OPTIONS,
             "grudge": {"type": "dict", "required": True},
-            "from_ns": {"type": "int", "required": True},
-            "until_ns": {"type": "int", "required": True},
         },
     },
 }
-
-
-class RefusedError(Exception):
-    """What was asked for cannot be done; the text is a sentence for the user."""
-
-
-def refuse_forbidden(module: AnsibleModule) -> None:
-    """Raises RefusedError unless every node's inventory allows faults."""
-    said = module.params["faults_allowed"]
-    forbidden = [n for n in module.params["nodes"] if str(said.get(n)).lower() not in ("true", "yes", "on", "1")]
-    if forbidden:
-        raise RefusedError(
-            f"refused, no host was touched: the inventory does not say faults_allowed: true for {' '.join(forbidden)}; "
-            "say so there for every host whose network may be broken"
-        )
-
-
-def parse_duration(text: str) -> int | None:
-    """Reads a duration: seconds, rounded up to whole ones, or None for "forever"; raises RefusedError."""
-    if text == "forever":
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= LONGEST_S:
-        raise RefusedError(
-            f"duration_s is {text!r}: expected seconds, more than 0 and at most {LONGEST_S}, or 'forever'"
-        )
-    return math.ceil(seconds)
 
 
 def window_of_topology(parameters: dict[str, Any], now_ns: int) -> dict[str, Any]:
@@ -274,29 +244,8 @@ def window_of_topology(parameters: dict[str, Any], now_ns: int) -> dict[str, Any
     options = {"groups": parameters["groups"], "node": parameters["isolate"]}
     options.update({"from": parameters["from"], "to": parameters["to"]})
     grudge, title = make_grudge(parameters["topology"] or "halves", parameters["nodes"], options, parameters["seed"])
-    duration_s = parse_duration(parameters["duration_s"])
-    until_ns = None if duration_s is None else (math.ceil(now_ns / SECOND_NS) + duration_s) * SECOND_NS
-    from_ns = now_ns // SECOND_NS * SECOND_NS
-    return {"name": parameters["name"], "title": title, "grudge": grudge, "from_ns": from_ns, "until_ns": until_ns}
-
-
-def check_windows(windows: list[dict[str, Any]], nodes: list[str], now_ns: int) -> None:
-    """Raises RefusedError or GrudgeError for a window that cannot be armed."""
-    names = [window["name"] for window in windows]
-    for window in windows:
-        name, from_ns, until_ns = window["name"], window["from_ns"], window["until_ns"]
-        if not NAME.fullmatch(name) or names.count(name) > 1:
-            raise RefusedError(
-                f"window name {name!r}: expected a unique one, at most 40 letters, digits, dots, dashes or underscores"
-            )
-        check_grudge(window["grudge"], nodes)
-        if from_ns % SECOND_NS or (until_ns or 0) % SECOND_NS:
-            raise RefusedError(f"window {name} is {from_ns} to {until_ns} ns: nftables takes whole seconds only")
-        if until_ns is not None and not max(from_ns, now_ns) < until_ns <= now_ns + LONGEST_S * SECOND_NS:
-            raise RefusedError(
-                f"window {name} is {from_ns} to {until_ns} ns, and this node's clock says {now_ns}: "
-                "expected an end behind its begin, still to come, and within a year"
-            )
+    bounds = bounds_from_now(parameters["duration_s"], now_ns)
+    return {"name": parameters["name"], "title": title, "grudge": grudge, **bounds}
 
 
 def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[str]]:
@@ -375,12 +324,14 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     wrong = check_node(module.params)
     if wrong:
         raise RefusedError(wrong)
-    refuse_forbidden(module)
+    refuse_forbidden(module.params)
     given = module.params["windows"]
     windows = (
         [window_of_topology(module.params, started_at_ns)] if given is None else [dict(window) for window in given]
     )
-    check_windows(windows, module.params["nodes"], started_at_ns)
+    check_windows(windows, started_at_ns)
+    for window in windows:
+        check_grudge(window["grudge"], module.params["nodes"])
     addresses, controllers = find_peers(module, windows)
     nft = Nft(tool(module, "nft", "nftables"))
     found = parse(nft.read() or '{"nftables": []}')

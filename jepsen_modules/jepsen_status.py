@@ -100,16 +100,9 @@ from ansible.module_utils.jepsen_address import AddressError, own_addresses, pee
 from ansible.module_utils.jepsen_nft import BACKEND, PROBE_ID, Nft, NftError, parse, windows_of
 from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, check_node, given_addresses, tool
 from ansible.module_utils.jepsen_probe import Probe
+from ansible.module_utils.jepsen_window import running
 
 ARGUMENTS: dict[str, dict[str, Any]] = {**NODE_ARGUMENTS, "probe": {"type": "bool", "default": False}}
-
-
-def running(window: dict[str, Any], now_ns: int) -> dict[str, Any]:
-    """Adds to a window whether it is open now, and for how long."""
-    until_ns = window["until_ns"]
-    active = window["from_ns"] <= now_ns and (until_ns is None or now_ns < until_ns)
-    remaining_s = None if until_ns is None else max(0, until_ns - now_ns) / 1e9
-    return {**window, "active": active, "remaining_s": remaining_s}
 
 
 def probe_peers(module: AnsibleModule) -> Probe:
