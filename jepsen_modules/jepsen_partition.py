@@ -359,7 +359,8 @@ def rules_of(window: dict[str, Any]) -> list[Rule]:
     until_s = None if window["until_ns"] is None else window["until_ns"] // SECOND_NS
     ports = read_ports(window["ports"])
     from_s = window["from_ns"] // SECOND_NS
-    return window_rules(window["name"], window["peers"], from_s, until_s, ports, reject=window["reject"])
+    rules: list[Rule] = window_rules(window["name"], window["peers"], from_s, until_s, ports, reject=window["reject"])
+    return rules
 
 
 def wanted_rules(windows: list[dict[str, Any]], controllers: list[str]) -> list[Rule]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.jepsen_nft import BACKEND, Nft, NftError, parse, script, windows_of
+from ansible.module_utils.jepsen_nft import BACKEND, CHAIN, Nft, NftError, chains, parse, script, windows_of
 from ansible.module_utils.jepsen_node import tool
 
 KIND = "partition"
@@ -52,4 +52,4 @@ def left(module: Any) -> list[str]:  # noqa: ANN401 - AnsibleModule
 
 
 def _holds(nft: Nft) -> bool:
-    return '"chain": {"family": "inet", "table": "jepsen", "name": "partition"' in (nft.read() or "")
+    return CHAIN in chains(nft.read())

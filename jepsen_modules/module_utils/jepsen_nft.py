@@ -19,6 +19,7 @@ from typing import Any, Callable, Iterable
 # a window does not make it look as if it had bitten.
 PROBE_ID = 19011
 BACKEND = "nftables"
+CHAIN = "partition"
 DATE = "%Y-%m-%d %H:%M:%S"
 # The answers to what is refused: a reset where it is TCP, "port unreachable" where not (the kernel limits how many).
 RESET = "reject with tcp reset"
@@ -132,7 +133,6 @@ def window_rules(  # noqa: PLR0913 - the parts of a window
     everyone = _by_family([address for addresses in peers.values() for address in addresses])
     icmp = {4: f"icmp id {PROBE_ID}", 6: f"icmpv6 id {PROBE_ID}"}
     answer = {4: "icmp type destination-unreachable", 6: "icmpv6 type destination-unreachable"}
-    bounds = {"from_s": from_s, "until_s": until_s}
     rules = []
     for version, addresses in everyone:
         if reject:
@@ -142,7 +142,7 @@ def window_rules(  # noqa: PLR0913 - the parts of a window
             rules.append(Rule(f"probes: {name}", "drop", addresses, from_s, until_s, match=icmp[version]))
     for peer, some in peers.items():
         for _, addresses in _by_family(some):
-            rule = Rule(f"{name} {peer}", "drop", addresses, packets=0, bytes=0, **bounds)
+            rule = Rule(f"{name} {peer}", "drop", addresses, from_s, until_s, packets=0, bytes=0)
             rules += _spread(rule, ports or {}, reject=reject)
     return rules
 
@@ -244,12 +244,21 @@ def parse(listing: str) -> list[Rule]:
     try:
         objects = json.loads(listing)["nftables"]
         rules = [item["rule"] for item in objects if "rule" in item]
-        return [_parse_rule(rule) for rule in rules if rule["chain"] == "partition"]
+        return [_parse_rule(rule) for rule in rules if rule["chain"] == CHAIN]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NftError(
             f"cannot read what `nft {' '.join(LIST)}` printed ({type(error).__name__}: {error}): {listing[:300]!r}; "
             "if somebody edited the table by hand, jepsen_heal removes it"
         ) from error
+
+
+def chains(listing: str | None) -> set[str]:
+    """Names the chains of our table; a listing that is not JSON has whatever it mentions."""
+    try:
+        objects = json.loads(listing or '{"nftables": []}')["nftables"]
+        return {item["chain"]["name"] for item in objects if "chain" in item}
+    except (ValueError, KeyError, TypeError):
+        return set(re.findall(r"[A-Za-z0-9_-]+", listing or ""))
 
 
 def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
@@ -266,7 +275,7 @@ def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
         until_ns = None if rule.until_s is None else rule.until_s * 1_000_000_000
         bounds = {"from_ns": (rule.from_s or 0) * 1_000_000_000, "until_ns": until_ns}
         counts = {"dropped_packets": 0, "dropped_bytes": 0}
-        new = {
+        new: dict[str, Any] = {
             "name": rule.window,
             **bounds,
             "peers": {},

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.contract
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "jepsen_modules"
 MODULES = sorted(FOLDER.glob("jepsen_*.py"))
-NODE_SIDE = MODULES + sorted((FOLDER / "module_utils").glob("*.py"))
+NODE_SIDE = MODULES + sorted((FOLDER / "module_utils").glob("jepsen_*.py"))
 FAULTS = [
     path
     for path in MODULES

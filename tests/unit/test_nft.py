@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jepsen_modules.module_utils.jepsen_nft import (
+    RESET,
+    UNREACHABLE,
     Nft,
     NftError,
     Rule,
     describe,
     exempt_rules,
     parse,
+    read_ports,
     script,
     window_rules,
     windows_of,
@@ -67,6 +70,42 @@ def test_the_transaction():
     )
 
 
+def drops(rules):
+    return [(rule.end, rule.ports, rule.verdict) for rule in rules if rule.window]
+
+
+def test_ports_are_cut_at_either_end_and_the_probes_are_not():
+    ports = read_ports(["tcp 9093", "udp 53", "tcp  9092"])
+    rules = window_rules("w", {"n3": ["fd00::1"]}, FROM_S, None, ports)
+    assert not [rule for rule in rules if rule.comment.startswith("probes")]
+    assert drops(rules) == [
+        ("tcp dport", (9092, 9093), "drop"),
+        ("tcp sport", (9092, 9093), "drop"),
+        ("udp dport", (53,), "drop"),
+        ("udp sport", (53,), "drop"),
+    ]
+    assert "tcp dport { 9092, 9093 } counter drop" in script(rules)
+    rejecting = window_rules("w", {"n3": ["fd00::1"]}, FROM_S, None, ports, reject=True)
+    assert [verdict for _, _, verdict in drops(rejecting)] == [RESET, RESET, UNREACHABLE, UNREACHABLE]
+
+
+def test_what_rejects_lets_answers_in_before_it_answers():
+    rules = window_rules("w", {"n3": ["198.18.77.13"]}, FROM_S, None, reject=True)
+    assert [(rule.comment, rule.verdict, rule.match) for rule in rules] == [
+        ("refusals: w", "accept", "tcp flags rst"),
+        ("refusals: w", "accept", "icmp type destination-unreachable"),
+        ("probes: w", "drop", "icmp id 19011"),
+        ("w n3", RESET, "meta l4proto tcp"),
+        ("w n3", UNREACHABLE, ""),
+    ]
+
+
+@pytest.mark.parametrize("port", ["9092", "sctp 9", "tcp 0", "tcp 65536", "tcp", "tcp -1", "tcp 1-2"])
+def test_what_is_no_port_gets_a_sentence(port):
+    with pytest.raises(ValueError, match=f"port '{port}': expected tcp or udp and a number from 1 to 65535"):
+        read_ports([port])
+
+
 def test_no_rules_remove_the_chain():
     assert script([]).splitlines()[-1] == "delete chain inet jepsen partition"
 
@@ -84,9 +123,10 @@ def test_addresses_are_in_the_order_in_which_nft_lists_them_and_once(addresses, 
 
 def test_counters_of_both_families_add_up():
     rules = [
-        Rule("cut-1 n3", "drop", ("198.18.77.13",), FROM_S, UNTIL_S, packets=3),
-        Rule("cut-1 n3", "drop", ("fd00::1",), FROM_S, UNTIL_S, packets=4),
-        Rule("cut-2 n3", "drop", ("fd00::1",), FROM_S, None, packets=5),
+        Rule("cut-1 n3", "drop", ("198.18.77.13",), FROM_S, UNTIL_S, packets=3, bytes=300),
+        Rule("cut-1 n3", "drop", ("fd00::1",), FROM_S, UNTIL_S, packets=4, bytes=400),
+        Rule("cut-2 n3", RESET, ("fd00::1",), FROM_S, None, "tcp dport", (9092,), packets=3),
+        Rule("cut-2 n3", RESET, ("fd00::1",), FROM_S, None, "tcp sport", (9092,), packets=2),
         Rule("probes: cut-1", "drop", ("fd00::1",), FROM_S, None),
     ]
     assert windows_of(rules) == [
@@ -95,14 +135,20 @@ def test_counters_of_both_families_add_up():
             "from_ns": FROM_S * 10**9,
             "until_ns": UNTIL_S * 10**9,
             "peers": {"n3": ["198.18.77.13", "fd00::1"]},
+            "ports": [],
+            "reject": False,
             "dropped": {"n3": 7},
+            "counts": {"dropped_packets": 7, "dropped_bytes": 700},
         },
         {
             "name": "cut-2",
             "from_ns": FROM_S * 10**9,
             "until_ns": None,
             "peers": {"n3": ["fd00::1"]},
+            "ports": ["tcp 9092"],
+            "reject": True,
             "dropped": {"n3": 5},
+            "counts": {"dropped_packets": 5, "dropped_bytes": 0},
         },
     ]
 
