@@ -43,7 +43,7 @@ def end(module: Any) -> list[str]:  # noqa: ANN401 - AnsibleModule
         actions = [f"end partitions that cannot be read back: {error}"]
     if not module.check_mode:
         nft.commit(script([]))
-    return [*actions, "delete the chain partition"]
+    return actions or ["delete the chain partition, which held no window"]
 
 
 def left(module: Any) -> list[str]:  # noqa: ANN401 - AnsibleModule
