@@ -25,7 +25,7 @@ def _clock_offsets(one_way_ns: dict[str, dict[str, int]]) -> tuple[dict[str, int
 
 
 def _together(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two nodes probed at one time: only then does silence say anything. A node that is missing says nothing."""
+    """Whether two nodes probed at one time: only then does silence say anything."""
     mine, yours = one.get("probed_ns"), other.get("probed_ns")
     return not mine or not yours or min(mine[1], yours[1]) - max(mine[0], yours[0]) >= TOGETHER_NS
 
@@ -96,7 +96,7 @@ def jepsen_status(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         answers: ``{node: result}``; a node that failed or could not be reached has no ``windows`` in it.
 
     Returns:
-        ``windows`` of all kinds with ``nodes`` (what it does on each), ``counts``, ``grudge`` and ``dropped`` of all nodes,
+        ``windows`` of all kinds with ``nodes`` (what it does on each), ``counts``, ``grudge``, ``dropped`` of all nodes,
         ``state`` and ``restarted`` (nodes that started anew inside it), ``hears`` (``{listener: {speaker: mark}}``),
         ``missing`` nodes, ``boot_ids``, ``clock_offsets_ns`` and ``clock_spread_ns`` (None without probes).
     """
