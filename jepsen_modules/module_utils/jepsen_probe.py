@@ -16,6 +16,7 @@ import time
 MAGIC = b"callmayb"
 INTERVAL_S = 0.02
 LINGER_S = 0.3  # after everybody was heard: others may have begun later and want to hear us
+LATE_S = 4.0
 BOUND_S = 1.4  # for who is not heard; nodes that begin farther apart did not probe together
 SO_TIMESTAMPNS = 35  # include/uapi/asm-generic/socket.h; the socket module has no name for it
 ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
@@ -92,17 +93,23 @@ class Probe:
         self._everybody = set(peers)
 
     def run(self, bound_s: float = BOUND_S) -> None:
-        """Sends and listens until everybody was heard, and a little longer, but never longer than ``bound_s``."""
-        end = time.monotonic() + bound_s
-        began_ns = time.time_ns()
-        complete_at = None
+        """Sends and listens until everybody was heard, and a little longer.
+
+        Nobody waits longer than ``bound_s`` for who gives no sign. Who answers and does not ask has not begun yet (its
+        kernel answers by itself), and is given ``LATE_S``.
+        """
+        began, began_ns = time.monotonic(), time.time_ns()
+        end = began + bound_s
+        asked: set[str] = set()
         for sequence in itertools.count():
             self._send(sequence)
             self._listen(time.monotonic() + INTERVAL_S)
             now = time.monotonic()
-            if complete_at is None and self._everybody <= set(self.one_way_ns):
-                complete_at = now
-            if now >= end or (complete_at is not None and now >= complete_at + LINGER_S):
+            if asked != set(self.one_way_ns):  # who has just begun has yet to hear us
+                asked = set(self.one_way_ns)
+                end = now + LINGER_S if asked >= self._everybody else max(end, now + LINGER_S)
+            late = set(self.heard) - asked
+            if now >= (max(end, began + LATE_S) if late else end):
                 break
         self.probed_ns = [began_ns, time.time_ns()]
         for raw in self._sockets.values():

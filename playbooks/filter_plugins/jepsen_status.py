@@ -96,7 +96,7 @@ def jepsen_status(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         answers: ``{node: result}``; a node that failed or could not be reached has no ``windows`` in it.
 
     Returns:
-        ``windows`` of all kinds with ``nodes`` (what it does on each), ``counts``, ``grudge``, ``dropped`` of all nodes,
+        ``windows`` of all kinds with ``nodes`` (what it does there), ``counts``, ``grudge``, ``dropped`` of all nodes,
         ``state`` and ``restarted`` (nodes that started anew inside it), ``hears`` (``{listener: {speaker: mark}}``),
         ``missing`` nodes, ``boot_ids``, ``clock_offsets_ns`` and ``clock_spread_ns`` (None without probes).
     """
