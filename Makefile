@@ -43,9 +43,10 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
-# What takes longer: other releases and sizes of the lab, and twenty times up and down.
+# What takes longer: a hundred drawn grudges, other releases and sizes of the lab, and twenty times up and down.
 test-slow: venv
 	@tests/install-packages
+	@CALLMAYBE_GRUDGES=100 $(BIN)/pytest tests/packet/test_cuts.py -k drawn
 	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
 
 bench: venv

@@ -77,6 +77,10 @@ def test_no_host_is_touched_unless_all_are_allowed(net):
         ),
         ({"name": "cut 1"}, "window name 'cut 1': expected a unique one"),
         ({"topology": "isolate", "isolate": "n9"}, "node: target 'n9' is unknown among the nodes n1 n2 n3"),
+        ({"topology": "one-way"}, "one-way needs from (who is no longer heard), to (who no longer hears), or both"),
+        ({"ports": ["9092"]}, "window cut-1: port '9092': expected tcp or udp and a number from 1 to 65535"),
+        ({"flapping_s": [0, 1]}, "flapping is 0 s on and 1 s off: expected whole seconds, at least 1 each"),
+        ({"flapping_s": [1, 1], "duration_s": "forever"}, "flapping_s needs two numbers"),
         ({"nodes": ["n1", "n3"]}, "node is 'n2', which is not among nodes (n1 n3)"),
         ({"controllers": ["nobody.invalid"]}, "controllers has 'nobody.invalid', which has no address here"),
         ({"addresses": {}}, "no address of the peer n1 is known here"),
@@ -94,6 +98,7 @@ def test_mistakes_get_a_sentence_and_touch_nothing(net, more, sentence):
     ("from_ns", "until_ns", "sentence"),
     [
         (1_500_000_000, 4_000_000_000, "faults take whole seconds only"),
+        (4_000_000_000_000_000_000, 3_999_999_999_000_000_000, "expected an end behind its begin"),
         (1_000_000_000, 2_000_000_000, "expected an end behind its begin, still to come, and within a year"),
         (4_000_000_000_000_000_000, 4_000_000_001_000_000_000, "expected an end behind its begin, still to come"),
     ],

@@ -72,7 +72,7 @@ def test_status_without_a_probe_sends_nothing_and_changes_nothing(net):
 WRONG = {
     "empty table": "add table inet jepsen",
     "foreign rule": "add rule inet jepsen partition ip saddr 192.0.2.7 drop",
-    "foreign chain that jumps": "add chain inet jepsen mine; add rule inet jepsen mine jump partition",
+    "foreign chain that jumps": "add chain inet jepsen mine; add rule inet jepsen partition jump mine",
     "chain of another type": "add chain inet jepsen other { type nat hook prerouting priority 0; }",
     "rule nobody can read": 'add rule inet jepsen partition meta time >= 5 ip saddr != 192.0.2.7 drop comment "x y"',
     "set and map": "add set inet jepsen s { type ipv4_addr; }; add map inet jepsen m { type ipv4_addr : verdict; }",

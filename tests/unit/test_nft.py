@@ -4,6 +4,7 @@ import ipaddress
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.jepsen_window import RefusedError  # the class that the node's code raises
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from jepsen_modules.module_utils.jepsen_nft import (
     window_rules,
     windows_of,
 )
+from jepsen_modules.module_utils.jepsen_node import tool
 
 pytestmark = pytest.mark.unit
 
@@ -170,6 +172,15 @@ class Transcript:
         self.asked.append((arguments, text))
         code, err = self.answers.pop(0)
         return code, "", err
+
+
+def test_a_node_without_nft_says_what_to_install():
+    class Bare:
+        def get_bin_path(self, *_arguments, **_options):
+            return None
+
+    with pytest.raises(RefusedError, match="nft is not on this node; install the Debian package nftables"):
+        tool(Bare(), "nft", "nftables")
 
 
 def test_no_table_is_not_an_error():
