@@ -4,7 +4,6 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.jepsen_window import RefusedError  # the class that the node's code raises
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +21,7 @@ from jepsen_modules.module_utils.jepsen_nft import (
     window_rules,
     windows_of,
 )
-from jepsen_modules.module_utils.jepsen_node import tool
+from jepsen_modules.module_utils.jepsen_node import RefusedError, tool
 
 pytestmark = pytest.mark.unit
 
