@@ -155,7 +155,7 @@ def find_services(systemctl: Run, names: list[str], node: str) -> dict[str, dict
     for name, unit in zip(names, show(systemctl, units)):
         if unit["LoadState"] != "loaded":
             raise RefusedError(
-                f"{node} has no service {name} (systemd says {unit['LoadState']}); see systemctl list-unit-files --type=service"
+                f"{node} has no service {name} (systemd: {unit['LoadState']}); see systemctl list-unit-files"
             )
         if unit["Id"] in own or HANDS.fullmatch(unit["Id"][: -len(".service")]):
             raise RefusedError(
@@ -298,7 +298,7 @@ def program_text() -> str:
 
 
 def commit(module: Any, plan: list[dict[str, Any]], now_ns: int) -> None:  # noqa: ANN401 - AnsibleModule
-    """Puts the plan in force: its timer first, then the plan, then the old timers go; so an end is never without one."""
+    """Puts the plan in force: its timer first, then it, then the old timers go; so an end is never without one."""
     systemctl = tool(module, "systemctl", "systemd")
     with locked():
         write(FOLDER / "settle.py", program_text())
@@ -411,7 +411,7 @@ def counts_of(
 
 
 def found(module: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - AnsibleModule
-    """The windows on this node, with what they did; RefusedError where that cannot be told, or nothing would end one."""
+    """The windows on this node, with what they did; RefusedError if that cannot be told, or nothing would end them."""
     plan, notes, now_ns = read_plan(), program.read_done(FOLDER), time.time_ns()
     if not plan:
         return []

@@ -2,7 +2,7 @@
 
 ``python3 jepsen_settle.py FOLDER`` is what a transient timer starts a little before every begin and end. What it does
 follows from the plan, from the notes of what was done, and from the clock: so it does not matter how often it runs, how
-late, or who died before. An end that is due is done before a begin, and a begin whose window is over is not done at all.
+late, or who died before. An end that is due comes before a begin, and a window that is over is not begun at all.
 
 In the folder, which is below /run and does not outlive a reboot: ``plan.json``, the windows of this node, written by
 the modules; ``done.jsonl``, a note for every begin and end, written by this program; ``lock``.
@@ -329,7 +329,7 @@ def settle_ends(folder: Path, plan: list[dict[str, Any]], due: list[dict[str, An
             finish(note, others)
         except OSError as error:
             if now_ns < (planned["until_ns"] or now_ns) + END_TRIES_NS:
-                print(f"{note['name']} could not be ended, trying again: {error}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"{note['name']} could not be ended, trying again: {error}\n")
                 continue
             more["error"] = str(error)
         write_note(folder, note, "end", more)
