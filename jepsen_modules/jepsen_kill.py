@@ -6,11 +6,11 @@ DOCUMENTATION = r"""
 module: jepsen_kill
 short_description: Kills services or processes on this node, and starts services again
 description:
-  - Ends all processes of a service with SIGKILL, its children too, and starts it when the window ends, unless I(restart)
+  - Ends all processes of a service with SIGKILL, its children too, and starts it at the end, unless I(restart)
     is false. During the window systemd's own C(Restart=) is off, by a drop-in in /run that goes when the window ends.
   - A service that did not run when it was to be killed is not started either. Nobody is kept from starting one by hand.
   - Processes that are given by name are killed once; whatever supervises them may start them again.
-  - Transient systemd timers of this node begin and end each window, whatever happens to the controller. A window that is
+  - Transient systemd timers of this node begin and end each window, whatever happens to the controller. One that is
     over when the node gets to it is not begun; a reboot ends all.
   - I(windows) replaces all windows of processes that were armed before, also those of the other module, and a single
     window that of its name; other faults stay.
@@ -35,7 +35,7 @@ options:
     elements: str
     default: []
   faults_allowed:
-    description: For each node, whether its inventory says C(faults_allowed=true). If one is not allowed, nothing is done.
+    description: For each node, whether its inventory says C(faults_allowed=true). Else nothing is done.
     type: dict
     default: {}
   groups:
@@ -196,7 +196,7 @@ applied_at_ns:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_process import NotBegunError, arm, arguments
+from ansible.module_utils.jepsen_process import NotBegunError, arguments, arm
 from ansible.module_utils.jepsen_window import RefusedError
 
 

@@ -6,10 +6,10 @@ DOCUMENTATION = r"""
 module: jepsen_pause
 short_description: Pauses services or processes on this node for a while
 description:
-  - Stops all processes of a service, its children too, by the cgroup freezer (or by SIGSTOP), and lets them go on when the
+  - Stops all processes of a service, its children too, by the cgroup freezer or by SIGSTOP; they go on when the
     window ends. Where windows overlap, the service goes on when the last of them ends.
-  - What a service starts anew during the window is not paused. A service that somebody else froze is left to him.
-  - Transient systemd timers of this node begin and end each window, whatever happens to the controller. A window that is
+  - What a service starts anew during the window is not paused. A service that somebody else froze is left alone.
+  - Transient systemd timers of this node begin and end each window, whatever happens to the controller. One that is
     over when the node gets to it is not begun; a reboot ends all.
   - I(windows) replaces all windows of processes that were armed before, also those of the other module, and a single
     window that of its name; other faults stay.
@@ -34,7 +34,7 @@ options:
     elements: str
     default: []
   faults_allowed:
-    description: For each node, whether its inventory says C(faults_allowed=true). If one is not allowed, nothing is done.
+    description: For each node, whether its inventory says C(faults_allowed=true). Else nothing is done.
     type: dict
     default: {}
   groups:
@@ -194,7 +194,7 @@ applied_at_ns:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_process import NotBegunError, arm, arguments
+from ansible.module_utils.jepsen_process import NotBegunError, arguments, arm
 from ansible.module_utils.jepsen_window import RefusedError
 
 

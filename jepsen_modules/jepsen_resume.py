@@ -6,7 +6,7 @@ DOCUMENTATION = r"""
 module: jepsen_resume
 short_description: Lets paused services and processes of this node go on
 description:
-  - Ends the pauses that jepsen_pause made, now, and takes back those to come. All of them, or only those that have one of
+  - Ends the pauses that jepsen_pause made, now, and takes back those to come. All, or only those that have one of
     the names, services or processes that are given; these end for all that they pause.
   - Killed services are not started; their own window does that, or jepsen_heal.
 options:

@@ -93,7 +93,7 @@ def locked() -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise RefusedError(
-                        f"{FOLDER}/lock was held for {LOCK_BOUND_S} s by somebody else; see who with: fuser {FOLDER}/lock"
+                        f"{FOLDER}/lock was held for {LOCK_BOUND_S} s by somebody else; see fuser {FOLDER}/lock"
                     ) from None
                 time.sleep(0.02)
         yield
