@@ -6,12 +6,15 @@ Pure of all input and output, so that the program on the node and the tests of i
 from __future__ import annotations
 
 import math
-import random
 from statistics import NormalDist
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
-# iproute2's tables (netem/normal.c, pareto.c, paretonormal.c): 4096 quantiles, in units of the jitter, cut at 4 of them.
-# The cut takes from the long tail: pareto's standard deviation is 0.82 of the jitter, paretonormal's 0.83, in netem too.
+if TYPE_CHECKING:
+    import random
+
+# iproute2's tables (netem/normal.c, pareto.c, paretonormal.c): 4096 quantiles, in units of the jitter, cut at 4 of
+# them. The cut takes from the long tail: with netem too, pareto's standard deviation is 0.82 of the jitter, and
+# paretonormal's 0.83.
 TABLE_SIZE = 4096
 CUT = 32767 / 8192
 PARETO = 3.0

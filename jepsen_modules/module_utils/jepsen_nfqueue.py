@@ -52,7 +52,9 @@ def nested(kind: int, *attributes: bytes) -> bytes:
     return attribute(kind | 0x8000, b"".join(attributes))
 
 
-def message(kind: int, flags: int, family: int, resource: int, body: bytes, sequence: int = 0) -> bytes:
+def message(  # noqa: PLR0913, PLR0917 - the fields of the header, in their order
+    kind: int, flags: int, family: int, resource: int, body: bytes, sequence: int = 0
+) -> bytes:
     """Writes a message of netfilter's."""
     head = struct.pack("=IHHII", 20 + len(body), kind, flags | REQUEST, sequence, 0)
     return head + struct.pack("!BBH", family, 0, resource) + body
@@ -146,11 +148,12 @@ def _name(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
-def queue_rule(table: str, chain: str, queue: int) -> bytes:
+def queue_rule(table: str, chain: str, queue: int, *, commit: bool) -> bytes:
     """Writes a transaction for nf_tables: this chain has one rule, which hands packets to the queue.
 
     It is the target NFQUEUE of iptables, through nft_compat, for kernels that lack nft's own statement ``queue``.
-    Bypass is on: without a program at the queue packets go on.
+    Bypass is on: without a program at the queue packets go on. Without ``commit`` the end of the transaction is left
+    out: the kernel tries it, answers, and undoes it.
     """
     where = attribute(1, _name(table)) + attribute(2, _name(chain))
     info = struct.pack("=HHHxx", queue, 1, 1)
@@ -163,7 +166,8 @@ def queue_rule(table: str, chain: str, queue: int) -> bytes:
         (NEW_RULE, CREATE | APPEND, where + nested(4, expression)),
     )
     inside = [message(kind, flags | ACK, INET, 0, body, number) for number, (kind, flags, body) in enumerate(steps, 1)]
-    return message(BATCH_BEGIN, 0, 0, 10, b"") + b"".join(inside) + message(BATCH_END, 0, 0, 10, b"")
+    end = message(BATCH_END, 0, 0, 10, b"") if commit else b""
+    return message(BATCH_BEGIN, 0, 0, 10, b"") + b"".join(inside) + end
 
 
 QUEUE_RULE_ANSWERS = 4

@@ -29,10 +29,10 @@ from typing import Any
 from ansible.module_utils.jepsen_chance import Link
 from ansible.module_utils.jepsen_nfqueue import (
     CONFIG,
+    NETLINK_NO_ENOBUFS,
     SO_RCVBUFFORCE,
     SO_SNDBUFFORCE,
     SOL_NETLINK,
-    NETLINK_NO_ENOBUFS,
     begin_verdict,
     bind_queue,
     changed_verdict,
@@ -88,7 +88,7 @@ class Copies:
             raw.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
         else:
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        raw.setblocking(False)
+        raw.settimeout(0)
         return raw
 
     def send(self, packet: bytes, mark: int) -> None:
@@ -141,7 +141,7 @@ class Shaper:
             self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
         # A packet that finds no room is lost either way; the error would only say so late.
         self._socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
 
     def run(self) -> None:
         """Works until told to stop or until the last window is over; then lets go of all that it holds."""
@@ -203,33 +203,31 @@ class Shaper:
         now_ns = due_ns = time.monotonic_ns()
         done, corrupt, copy_bit = SEEN, False, 0
         for bit, link in links:
-            if link.lost():
+            left_ns = link.leaves_ns(due_ns, _length(packet)) if link.byte_ns else due_ns
+            if left_ns is None or link.lost():
                 self._hold(now_ns, self._begin + end_verdict(number, mark & ~ALL_SLOTS | bit | SEEN | LOST))
                 return
-            if link.byte_ns:
-                left_ns = link.leaves_ns(due_ns, _length(packet))
-                if left_ns is None:
-                    self._hold(now_ns, self._begin + end_verdict(number, mark & ~ALL_SLOTS | bit | SEEN | LOST))
-                    return
-                due_ns = left_ns
-                done |= DELAYED
             if link.reordered():
                 done |= REORDERED
             elif link.delays:
-                due_ns += link.delay()
-                done |= DELAYED
+                left_ns += link.delay()
             if link.duplicated():
                 copy_bit = bit
             corrupt = link.corrupted() or corrupt
+            due_ns = left_ns
+        if due_ns > now_ns:
+            done |= DELAYED
         if copy_bit:
             copy_ns = now_ns + sum(link.delay() for _, link in links)
             self._hold(copy_ns, (bytes(packet[: _length(packet)]), mark & ~ALL_SLOTS | copy_bit | SEEN | DUPLICATED))
-        if corrupt:
-            changed = bytearray(packet[: _length(packet)])
-            flip(changed, self._rng)
-            self._hold(due_ns, changed_verdict(self._queue, number, mark | done | CORRUPTED, bytes(changed)))
-        else:
-            self._hold(due_ns, self._begin + end_verdict(number, mark | done))
+        self._hold(due_ns, self._verdict(number, mark | done, packet, corrupt=corrupt))
+
+    def _verdict(self, number: int, mark: int, packet: memoryview, *, corrupt: bool) -> bytes:
+        if not corrupt:
+            return self._begin + end_verdict(number, mark)
+        changed = bytearray(packet[: _length(packet)])
+        flip(changed, self._rng)
+        return changed_verdict(self._queue, number, mark | CORRUPTED, bytes(changed))
 
     def _choose(self, mark: int, address: bytes) -> list[tuple[int, Link]]:
         """Finds the links of a packet: one for each window whose bit it has."""
