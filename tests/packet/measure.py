@@ -1,6 +1,6 @@
 """Numbered packets and their delays, by `measure.py WORD ...`; both ends are on one machine, so on one clock.
 
-receive PORT END_S                       UDP; prints [[number, delay ns], ...] in the order of arrival
+receive PORT END_S                       UDP; prints [[number, delay ns, arrival ns], ...] in order
 send ADDRESS PORT COUNT GAP_US [BYTES]   a packet each GAP_US, 0 for as fast as it goes
 take PORT                                one TCP connection; prints [bytes, seconds]
 give ADDRESS PORT SECONDS                fills it
@@ -35,7 +35,8 @@ def receive(port, end_s):
             except TimeoutError:
                 break
             number, sent_ns = HEAD.unpack_from(data)
-            got.append((number, time.monotonic_ns() - sent_ns))
+            now_ns = time.monotonic_ns()
+            got.append((number, now_ns - sent_ns, now_ns))
             if len(got) == 1:
                 udp.settimeout(float(end_s))
     print(json.dumps(got))

@@ -59,9 +59,7 @@ def run(command, text=""):
     if not shutil.which(command[0]):
         return 127, "", f"{command[0]} is not on this node"
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=20, check=False, env=environment
-    )
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20, check=False, env=environment)
     return done.returncode, done.stdout, done.stderr
 
 
