@@ -224,12 +224,7 @@ class Userspace(Backend):
         self._try(text, queue, own_queue=own_queue)
         if check:
             return
-        if queue in running:  # of an earlier time, and no rule leads to it
-            self._units.stop(queue)
-        plan = plan_of(windows, queue)
-        longest_s = None if plan["end_s"] is None else math.ceil(plan["end_s"] - time.time()) + 5
-        write_program()
-        self._units.start(queue, [sys.executable, str(PROGRAM), jepsen_shaper.pack(plan)], longest_s)
+        self._start(windows, queue, again=queue in running)
         try:
             if not own_queue:
                 self._queue_rule(queue, commit=True)
@@ -239,9 +234,16 @@ class Userspace(Backend):
             if f"{QUEUE_PREFIX}{queue}" not in chains:
                 self._run(["nft", "delete", "chain", "inet", "jepsen", f"{QUEUE_PREFIX}{queue}"], "")
             raise ShapingError(f"cannot commit the rules that shape; nothing else was changed: {error}") from error
-        for old in running:
-            if old != queue:
-                self._units.stop(old)
+        for old in set(running) - {queue}:
+            self._units.stop(old)
+
+    def _start(self, windows: list[Shaped], queue: int, *, again: bool) -> None:
+        if again:  # one of an earlier time, to whose queue no rule leads
+            self._units.stop(queue)
+        plan = plan_of(windows, queue)
+        longest_s = None if plan["end_s"] is None else math.ceil(plan["end_s"] - time.time()) + 5
+        write_program()
+        self._units.start(queue, [sys.executable, str(PROGRAM), jepsen_shaper.pack(plan)], longest_s)
 
     def end(self) -> list[str]:
         """Removes all of it and says what it removed."""

@@ -28,7 +28,7 @@ def receive(port, end_s):
         udp.setsockopt(socket.SOL_SOCKET, 33, BUFFER_BYTES)
         udp.bind(("::", int(port)))
         udp.settimeout(10)
-        print("ready", flush=True)
+        print("ready", flush=True)  # noqa: T201 - the answer
         while True:
             try:
                 data = udp.recv(9000)
@@ -39,7 +39,7 @@ def receive(port, end_s):
             got.append((number, now_ns - sent_ns, now_ns))
             if len(got) == 1:
                 udp.settimeout(float(end_s))
-    print(json.dumps(got))
+    print(json.dumps(got))  # noqa: T201 - the answer
 
 
 def send(address, port, count, gap_us, size_bytes="100"):
@@ -57,14 +57,14 @@ def send(address, port, count, gap_us, size_bytes="100"):
 
 def take(port):
     with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as server:
-        print("ready", flush=True)
+        print("ready", flush=True)  # noqa: T201 - the answer
         connection, _ = server.accept()
         total, buffer, begin = 0, bytearray(1 << 20), None
         with connection:
             while size := connection.recv_into(buffer):
                 begin = begin or time.monotonic()
                 total += size
-            print(json.dumps([total, time.monotonic() - begin]))
+            print(json.dumps([total, time.monotonic() - begin]))  # noqa: T201 - the answer
 
 
 def give(address, port, seconds):

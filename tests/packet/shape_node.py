@@ -41,7 +41,7 @@ class Processes:
                 return pid
         return None
 
-    def start(self, queue, command, longest_s):
+    def start(self, queue, command, longest_s):  # noqa: ARG002 - the program ends by itself
         with (self._folder / f"{queue}.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         if process.stdout.readline() != b"ready\n":
@@ -93,7 +93,7 @@ def main():
             answer = getattr(backend, sys.argv[2])()
     except ShapingError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer))
+    print(json.dumps(answer))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

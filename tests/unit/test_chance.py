@@ -1,5 +1,6 @@
 """What chance does to packets, by its statistics over many draws with a fixed seed."""
 
+import itertools
 import math
 import random
 import statistics
@@ -9,6 +10,7 @@ import pytest
 
 from jepsen_modules.module_utils.jepsen_chance import BACKLOG_BYTES, Link, chances, delays, gilbert_elliott, table
 
+# ruff: noqa: S311
 pytestmark = pytest.mark.unit
 
 N = 60_000
@@ -56,7 +58,7 @@ def test_the_share_of_losses_stays_with_a_correlation(correlation):
     draw = chances(random.Random(2), 0.2, correlation)
     lost = [draw() for _ in range(N)]
     assert sum(lost) / N == pytest.approx(0.2, abs=0.02)
-    again = sum(a and b for a, b in zip(lost, lost[1:], strict=False)) / sum(lost)
+    again = sum(a and b for a, b in itertools.pairwise(lost)) / sum(lost)
     assert again == pytest.approx(correlation + (1 - correlation) * 0.2, abs=0.02)
 
 
@@ -68,7 +70,8 @@ def test_gilbert_and_elliott():
     assert sum(draw() for _ in range(N)) / N == pytest.approx(wanted, abs=0.015)
     never_good_again = gilbert_elliott(random.Random(3), (1.0, 0.0, 0.0, 1.0))
     assert all(never_good_again() for _ in range(100))
-    assert not any(map(lambda f: f(), [gilbert_elliott(random.Random(3), (0.0, 1.0, 0.0, 1.0))] * 100))
+    always_good = gilbert_elliott(random.Random(3), (0.0, 1.0, 0.0, 1.0))
+    assert not any(always_good() for _ in range(100))
 
 
 def test_a_rate_lets_packets_leave_one_after_the_other_and_keeps_so_many():
