@@ -5,6 +5,7 @@ image is made once, beside the lab's, by the same program and from the same mirr
 """
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import io
@@ -28,7 +29,7 @@ from jepsen_modules.module_utils.jepsen_lab_plan import CACHE
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(__file__).with_name("agent.py")
 RELEASE = "bookworm"
-PACKAGES = "linux-image-cloud-amd64,initramfs-tools,udev,kmod,iproute2,nftables,iptables,python3"
+PACKAGES = "linux-image-cloud-amd64,initramfs-tools,udev,kmod,mount,iproute2,nftables,iptables,python3"
 # Only what finds the disk is needed before the disk is there.
 MODULES = "virtio_blk virtio_pci ext4"
 MEMORY_MIB = 512
@@ -149,24 +150,26 @@ class Machine:
 
     def _command(self, files, channel):
         accelerator = {"kvm": "kvm", "tcg": "tcg,thread=multi"}[self.accelerator]
+        cpu = {"kvm": "host,arch-capabilities=off", "tcg": "max"}[self.accelerator]
         options = f"""
-            -accel {accelerator} -cpu max -smp 2 -m {MEMORY_MIB} -nodefaults -no-user-config -display none
+            -accel {accelerator} -cpu {cpu} -smp 2 -m {MEMORY_MIB} -nodefaults -no-user-config -display none
             -serial stdio -monitor none -no-reboot
             -kernel {files}/vmlinuz -initrd {files}/initrd.img
             -drive if=virtio,format=raw,readonly=on,file={files}/disk.img
-            -device virtio-serial-pci -add-fd fd={channel},set=1
+            -device virtio-serial-pci
             -chardev socket,id=agent,fd={channel} -device virtserialport,chardev=agent,name=agent
         """
-        options = options.replace(f"-add-fd fd={channel},set=1", "")
         kernel = "root=/dev/vda ro console=ttyS0 quiet panic=-1 mitigations=off init=/usr/bin/python3 -- /agent.py"
         return ["qemu-system-x86_64", *shlex.split(options), "-append", kernel]
 
     def _listen(self):
-        for line in self._socket.makefile("rb"):
-            answer = json.loads(line)
-            with self._told:
-                self._answers[answer["id"]] = answer
-                self._told.notify_all()
+        with contextlib.suppress(OSError):  # qemu has ended
+            for line in self._socket.makefile("rb"):
+                answer = json.loads(line)
+                with self._told:
+                    self._answers[answer["id"]] = answer
+                    self._told.notify_all()
+        self._process.wait()
         with self._told:
             self._told.notify_all()
 
