@@ -86,7 +86,11 @@ def netem(shape: Shape) -> str:
         words.append(f"loss gemodel {' '.join(map(_percent, model))}")
     elif shape.loss:
         words.append(f"loss random {_percent(shape.loss)}")
-    words += [f"{name} {_percent(getattr(shape, name))}" for name in ("duplicate", "reorder", "corrupt") if getattr(shape, name)]
+    words += [
+        f"{name} {_percent(getattr(shape, name))}"
+        for name in ("duplicate", "reorder", "corrupt")
+        if getattr(shape, name)
+    ]
     if shape.rate_kbit:
         words.append(f"rate {shape.rate_kbit}kbit")
     return " ".join(word for word in words if word)
@@ -358,7 +362,9 @@ class Netem(Backend):
         if "Operation not permitted" in err:
             return f"{said}; run the task as root (become: true)"
         if "netem" in err and "duplicating" in err:
-            return f"{said}; this kernel lets a netem that duplicates stand alone only: give one window, or no duplicate"
+            return (
+                f"{said}; this kernel lets a netem that duplicates stand alone only: give one window, or no duplicate"
+            )
         return f"{said}; the kernel needs sch_netem and sch_htb (modprobe sch_netem sch_htb)"
 
     def _qdiscs(self) -> list[dict[str, Any]]:

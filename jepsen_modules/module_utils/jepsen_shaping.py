@@ -168,9 +168,7 @@ def read_ports(ports: list[str] | None) -> tuple[str, ...]:
     return tuple(sorted(set(ports or [])))
 
 
-def make_links(
-    nodes: list[str], speakers: list[str], listeners: list[str], *, both: bool
-) -> dict[str, list[str]]:
+def make_links(nodes: list[str], speakers: list[str], listeners: list[str], *, both: bool) -> dict[str, list[str]]:
     """Makes links by hand: what the speakers send to the listeners, ``both`` directions or one; all where none is named.
 
     Raises:
@@ -185,7 +183,9 @@ def make_links(
     links = {node: [peer for peer in nodes if peer != node and (node, peer) in chosen] for node in nodes}
     check_links(dict.fromkeys([*speakers, *listeners], []), nodes)
     if not any(links.values()):
-        raise RefusedError(f"from and to ({' '.join(speakers)} to {' '.join(listeners)}) are no two nodes: no link is shaped")
+        raise RefusedError(
+            f"from and to ({' '.join(speakers)} to {' '.join(listeners)}) are no two nodes: no link is shaped"
+        )
     return {node: peers for node, peers in links.items() if peers}
 
 

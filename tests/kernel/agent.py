@@ -26,7 +26,13 @@ CLONE_NEWNET = 0x40000000
 
 def prepare():
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
-    for kind, place in (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/run"), ("tmpfs", "/tmp")):
+    for kind, place in (
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tmpfs", "/run"),
+        ("tmpfs", "/tmp"),
+    ):
         subprocess.run(["mount", "-t", kind, kind, place], check=False)
     modules = "virtio_console bridge veth sch_netem sch_htb nf_tables nft_ct nft_counter"
     for module in modules.split():

@@ -60,7 +60,9 @@ def recipe(folder):
         "echo MODULES=list >$1/etc/initramfs-tools/conf.d/test; "
         f"printf '%s\\n' {MODULES} >$1/usr/share/initramfs-tools/modules.d/test"
     )
-    late = "rm -rf $1/usr/share/doc $1/usr/share/man $1/usr/share/locale $1/var/lib/apt $1/var/cache/apt; mkdir -p $1/run"
+    late = (
+        "rm -rf $1/usr/share/doc $1/usr/share/man $1/usr/share/locale $1/var/lib/apt $1/var/cache/apt; mkdir -p $1/run"
+    )
     return [
         "mmdebstrap",
         "--quiet",
