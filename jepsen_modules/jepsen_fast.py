@@ -6,8 +6,8 @@ DOCUMENTATION = r"""
 module: jepsen_fast
 short_description: Ends all shaping that this project armed on this node
 description:
-  - Removes the windows of jepsen_shape, jepsen_slow and jepsen_flaky with their rules and queues, whatever state they are
-    in, and looks whether they are gone. Partitions and other faults stay.
+  - Removes the windows of jepsen_shape, jepsen_slow and jepsen_flaky with their rules and queues, whatever state they
+    are in, and looks whether they are gone. Partitions and other faults stay.
 options: {}
 attributes:
   check_mode:

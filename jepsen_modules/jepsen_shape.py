@@ -4,11 +4,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: jepsen_shape
-short_description: Delays, loses, doubles, reorders, corrupts or slows packets between this node and its peers, for a while
+short_description: Delays, loses, doubles, reorders, corrupts or slows packets of this node and its peers
 description:
   - Shapes packets as a bad network does.
-  - Rules, and with C(backend=netem) queues, are this project's own. No other rule or queue is read or changed. The kernel
-    of this node begins and ends each window by itself, whatever happens to the controller.
+  - Rules, and with C(backend=netem) queues, are this project's own. No other rule or queue is read or changed. This
+    node begins and ends each window by itself, whatever happens to the controller.
   - All windows of jepsen_shape, jepsen_slow and jepsen_flaky that were armed before are replaced; partitions and other
     faults stay. Windows that overlap compose.
   - Controllers, this project's own probes and IPv6's neighbour discovery are never shaped.

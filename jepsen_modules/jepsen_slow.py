@@ -7,8 +7,8 @@ module: jepsen_slow
 short_description: Delays packets between this node and its peers, for a while
 description:
   - Delays packets, by 50 ms +- 10 ms, normally distributed, unless told otherwise.
-  - Rules, and with C(backend=netem) queues, are this project's own. No other rule or queue is read or changed. The kernel
-    of this node begins and ends each window by itself, whatever happens to the controller.
+  - Rules, and with C(backend=netem) queues, are this project's own. No other rule or queue is read or changed. This
+    node begins and ends each window by itself, whatever happens to the controller.
   - All windows of jepsen_shape, jepsen_slow and jepsen_flaky that were armed before are replaced; partitions and other
     faults stay. Windows that overlap compose.
   - Controllers, this project's own probes and IPv6's neighbour discovery are never shaped.

@@ -236,7 +236,12 @@ def nft_script(windows: list[Shaped], classes: list[Class], controllers: list[st
 
 @dataclass
 class Listed:
-    """What nft lists of ours: the chains' names, and of each rule ``{chain, comment, from_s, until_s, addresses, packets, bytes}``."""
+    """What nft lists of ours.
+
+    Attributes:
+        chains: names.
+        rules: ``{chain, comment, from_s, until_s, addresses}``, and ``packets, bytes`` where it counts.
+    """
 
     chains: list[str]
     rules: list[dict[str, Any]]
@@ -292,13 +297,13 @@ def _shape_of(notes: list[list[str]]) -> Shape:
 
 
 def windows_of(listed: Listed) -> list[dict[str, Any]]:
-    """Puts rules and notes together into windows, as ``Backend.found`` gives them, with the netems' handles."""
+    """Puts rules and notes together into windows, as ``Backend.found`` gives them, with handles and ``shaped``."""
     notes: dict[str, list[list[str]]] = {}
     windows: dict[str, dict[str, Any]] = {}
     for rule in listed.rules:
         if rule["chain"] == NOTES:
             name, _, rest = rule["comment"].partition(" ")
-            notes.setdefault(name, []).append((rest.split(" ", 1) + [""])[:2])
+            notes.setdefault(name, []).append([*rest.split(" ", 1), ""][:2])
     for rule in listed.rules:
         words = rule["comment"].split()
         if rule["chain"] == CHAIN and len(words) == 2 and words[0] != "exempt:":

@@ -160,7 +160,7 @@ def part_of(node: str, backend: str, window: dict[str, Any], addresses: dict[str
     )
 
 
-def _line(name: str, from_s: int, until_s: int | None, shape: Any, peers: dict[str, list[str]], ports: Any) -> str:  # noqa: ANN401, PLR0913
+def _line(name: str, from_s: int, until_s: int | None, shape: Any, peers: dict[str, list[str]], ports: Any) -> str:  # noqa: ANN401, PLR0913, PLR0917
     said = " ".join(f"{peer}({' '.join(sorted(some))})" for peer, some in sorted(peers.items()))
     return f"{name} {from_s} to {until_s} {shape} {said} {' '.join(ports)}".rstrip()
 

@@ -89,9 +89,8 @@ class Shape:
             said.append(f"loss gilbert {' '.join(f'{100 * share:g} %' for share in self.gilbert)}")
         elif self.loss:
             said.append(f"loss {100 * self.loss:g} %{_correlated(self.loss_correlation)}")
-        for name in ("duplicate", "reorder", "corrupt"):
-            if getattr(self, name):
-                said.append(f"{name} {100 * getattr(self, name):g} %")
+        rest = [name for name in ("duplicate", "reorder", "corrupt") if getattr(self, name)]
+        said += [f"{name} {100 * getattr(self, name):g} %" for name in rest]
         return ", ".join([*said, f"{self.rate_kbit} kbit/s"] if self.rate_kbit else said)
 
 
@@ -181,11 +180,9 @@ def make_links(nodes: list[str], speakers: list[str], listeners: list[str], *, b
             if both:
                 chosen.add((speaker, listener))
     links = {node: [peer for peer in nodes if peer != node and (node, peer) in chosen] for node in nodes}
-    check_links(dict.fromkeys([*speakers, *listeners], []), nodes)
+    check_links({node: [] for node in (*speakers, *listeners)}, nodes)
     if not any(links.values()):
-        raise RefusedError(
-            f"from and to ({' '.join(speakers)} to {' '.join(listeners)}) are no two nodes: no link is shaped"
-        )
+        raise RefusedError(f"from {' '.join(speakers)} to {' '.join(listeners)} is no link: name two different nodes")
     return {node: peers for node, peers in links.items() if peers}
 
 
