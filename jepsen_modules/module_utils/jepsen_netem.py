@@ -297,7 +297,7 @@ def _shape_of(notes: list[list[str]]) -> Shape:
 
 
 def windows_of(listed: Listed) -> list[dict[str, Any]]:
-    """Puts rules and notes together into windows, as ``Backend.found`` gives them, with handles and ``shaped``."""
+    """Puts rules and notes together into windows, as ``Backend.found`` does, with ``handles`` and ``shaped``."""
     notes: dict[str, list[list[str]]] = {}
     windows: dict[str, dict[str, Any]] = {}
     for rule in listed.rules:

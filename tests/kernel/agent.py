@@ -1,8 +1,8 @@
 """PID 1 of the virtual machine: runs what the tests send through a virtio port, a line of JSON each.
 
-A request is ``{id, argv, stdin}`` (a program) or ``{id, module, namespace, stdin}`` (an Ansible module, forked from this
-process, which has Ansible loaded: an interpreter takes seconds to start on an emulated CPU), ``{id, clock_ns}`` sets the
-clock, ``{id, files}`` brings the project's files, a tar in base64. The answer is ``{id, code, out, err}``.
+A request is ``{id, argv, stdin}`` (a program) or ``{id, module, namespace, stdin}`` (an Ansible module, forked from
+this process, which has Ansible loaded: an interpreter takes seconds to start on an emulated CPU), ``{id, clock_ns}``
+sets the clock, ``{id, files}`` brings the project's files, a tar in base64. The answer is ``{id, code, out, err}``.
 """
 
 import base64
@@ -26,14 +26,10 @@ CLONE_NEWNET = 0x40000000
 
 def prepare():
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
-    for kind, place in (
-        ("proc", "/proc"),
-        ("sysfs", "/sys"),
-        ("devtmpfs", "/dev"),
-        ("tmpfs", "/run"),
-        ("tmpfs", "/tmp"),
-    ):
-        subprocess.run(["mount", "-t", kind, kind, place], check=False)
+    # The initial RAM disk has mounted /sys and /dev.
+    for kind, place in (("proc", "/proc"), ("tmpfs", "/run"), ("tmpfs", "/tmp")):  # noqa: S108 - where it belongs
+        if not os.path.ismount(place):
+            subprocess.run(["mount", "-t", kind, kind, place], check=False)
     modules = "virtio_console bridge veth sch_netem sch_htb nf_tables nft_ct nft_counter"
     for module in modules.split():
         subprocess.run(["modprobe", "-q", module], check=False)
@@ -89,8 +85,8 @@ def take_files(text):
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as tar:
         tar.extractall(PROJECT)  # noqa: S202 - the tests made it
     sys.path.insert(0, PROJECT)
-    import ansible.module_utils.basic
-    import ansible.module_utils.testing  # noqa: F401 - loaded once, for all children
+    import ansible.module_utils.basic  # noqa: PLC0415 - came with the files; loaded once, for all children
+    import ansible.module_utils.testing  # noqa: PLC0415 - the same
 
     ansible.module_utils.__path__.append(f"{PROJECT}/jepsen_modules/module_utils")
 

@@ -8,6 +8,7 @@ import time
 
 INTERVAL_S = 0.002
 SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h; the socket module has no name for them
 
 
 def send(address, port, count):
@@ -28,7 +29,7 @@ def receive(port, seconds):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
         udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         udp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 22)
+        udp.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
         udp.bind(("::", int(port)))
         udp.settimeout(0.1)
         while time.monotonic() < end:

@@ -1,5 +1,6 @@
 """The netem back end on a kernel that has netem: real packets through real queues."""
 
+import itertools
 import statistics
 import time
 
@@ -29,7 +30,7 @@ def counts(nodes, node="n1"):
 
 @FAMILIES
 def test_slow_delays_as_was_asked_and_nobody_else(nodes, version):
-    done = nodes.arm("jepsen_slow", **{"to": ["n2"]})
+    done = nodes.arm("jepsen_slow", to=["n2"])
     assert [done["backend"], done["changed"], list(done["windows"][0]["peers"])] == ["netem", True, ["n2"]]
     _, slow = nodes.stream("n1", "n2", 1000, version=version)
     _, other = nodes.stream("n1", "n3", 200, version=version)
@@ -47,7 +48,7 @@ def test_flaky_loses_the_share_in_bursts(nodes):
     sent, received = nodes.stream("n1", "n2", 4000)
     came = {number for number, _, _ in received}
     lost = [number not in came for number in range(len(sent))]
-    follows = sum(a and b for a, b in zip(lost, lost[1:], strict=False)) / sum(lost[:-1])
+    follows = sum(a and b for a, b in itertools.pairwise(lost)) / sum(lost[:-1])
     # Correlated losses vary more: the standard error of the share is sqrt(p q / n (1 + c) / (1 - c)), 1.7 %.
     assert sum(lost) / len(lost) == pytest.approx(0.2, abs=0.06)
     assert follows == pytest.approx(0.8, abs=0.06)
