@@ -330,7 +330,7 @@ def _bounds(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def losses(qdiscs: list[dict[str, Any]]) -> dict[int, int]:
-    """Counts what each netem of ours lost: ``{handle: packets}``; a netem's own count has those of the one inside it."""
+    """Counts what each netem of ours lost: ``{handle: packets}``; a netem counts those of the one inside it too."""
     drops, inside = {}, {}
     for qdisc in qdiscs:
         if qdisc["kind"] == "netem" and FIRST_HANDLE <= _major(qdisc["handle"]) <= LAST_HANDLE:

@@ -168,7 +168,7 @@ def read_ports(ports: list[str] | None) -> tuple[str, ...]:
 
 
 def make_links(nodes: list[str], speakers: list[str], listeners: list[str], *, both: bool) -> dict[str, list[str]]:
-    """Makes links by hand: what the speakers send to the listeners, ``both`` directions or one; all where none is named.
+    """Makes links by hand: what the speakers send to the listeners, and ``both`` ways; all where none is named.
 
     Raises:
         RefusedError: a name is none of the nodes, or no link comes of it.
