@@ -67,13 +67,12 @@ class Nodes:
         assert not result.get("failed"), result["msg"]
         return result
 
-    def stream(self, source, target, count, *, version=4, port=7000, margin_s=2.0):
+    def stream(self, source, target, count, *, version=4, port=7000):
         """Sends packets from one node to another; returns when each was sent, and what came in."""
         program = ["/usr/bin/python3", "/run/project/tests/stream.py"]
         enter = ["ip", "netns", "exec"]
-        seconds = count * 0.0025 + margin_s
         address = self.addresses(target)[version == 6]
-        receiver = self.machine.ask(argv=[*enter, target, *program, "receive", str(port), str(seconds)])
+        receiver = self.machine.ask(argv=[*enter, target, *program, "receive", str(port)])
         time.sleep(1)  # an interpreter starts slowly there
         sender = self.machine.ask(argv=[*enter, source, *program, "send", address, str(port), str(count)])
         answers = [self.machine.answer(number) for number in (sender, receiver)]

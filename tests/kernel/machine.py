@@ -34,6 +34,7 @@ PACKAGES = "linux-image-cloud-amd64,initramfs-tools,udev,kmod,mount,iproute2,nft
 MODULES = "virtio_blk virtio_pci ext4"
 MEMORY_MIB = 512
 BOOT_BOUND_S = 90
+KVM_BOUND_S = 15
 COMMAND_BOUND_S = 60
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs"}
 
@@ -195,8 +196,9 @@ class Machine:
 
     def begin(self):
         """Waits until the machine answers, and gives it the time and the project's files."""
-        self.answer(self.ask(clock_ns=time.time_ns()), BOOT_BOUND_S)
+        self.answer(self.ask(argv=["true"]), BOOT_BOUND_S)
         self.answer(self.ask(files=project_files()))
+        self.answer(self.ask(clock_ns=time.time_ns()))
 
     def end(self):
         """Ends the machine; nothing of it is kept."""
@@ -218,7 +220,7 @@ def start(folder):
         machine = Machine(files, accelerator, folder)
         try:
             if accelerator == "kvm":
-                machine.answer(machine.ask(clock_ns=time.time_ns()), 10)
+                machine.answer(machine.ask(argv=["true"]), KVM_BOUND_S)
             machine.begin()
         except (TimeoutError, OSError):
             machine.end()

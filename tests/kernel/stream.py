@@ -1,4 +1,4 @@
-"""Packets with sequence numbers, by `stream.py send ADDRESS PORT COUNT` and `stream.py receive PORT SECONDS`."""
+"""Packets with sequence numbers, by `stream.py send ADDRESS PORT COUNT` and `stream.py receive PORT`."""
 
 import json
 import socket
@@ -7,6 +7,7 @@ import sys
 import time
 
 INTERVAL_S = 0.002
+FIRST_S, LAST_S = 20, 2  # how long the first packet may take, and any other
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h; the socket module has no name for them
 
@@ -22,23 +23,23 @@ def send(address, port, count):
     print(json.dumps(sent))  # noqa: T201 - the answer
 
 
-def receive(port, seconds):
-    """Prints `[number, sent, received]` of each packet, nanoseconds by the kernel's clock."""
+def receive(port):
+    """Prints `[number, sent, received]` of each packet, nanoseconds by the kernel's clock, until none comes."""
     received = []
-    end = time.monotonic() + float(seconds)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
         udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         udp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         udp.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
         udp.bind(("::", int(port)))
-        udp.settimeout(0.1)
-        while time.monotonic() < end:
+        udp.settimeout(FIRST_S)
+        while True:
             try:
                 data, ancillary, _, _ = udp.recvmsg(100, 100)
             except TimeoutError:
-                continue
-            seconds_, rest = struct.unpack("@qq", ancillary[0][2])
-            received.append([*struct.unpack("!qq", data), seconds_ * 1_000_000_000 + rest])
+                break
+            udp.settimeout(LAST_S)
+            seconds, rest = struct.unpack("@qq", ancillary[0][2])
+            received.append([*struct.unpack("!qq", data), seconds * 1_000_000_000 + rest])
     print(json.dumps(received))  # noqa: T201 - the answer
 
 

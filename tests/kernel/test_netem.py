@@ -56,10 +56,10 @@ def test_flaky_loses_the_share_in_bursts(nodes):
 
 
 def test_the_kernel_itself_begins_and_ends_and_windows_compose(nodes):
-    slow = window(6, 9, "slow-1", shape={"delay_ms": 100})
-    lossy = window(7, 11, "flaky-1", shape={"loss": 50})
+    slow = window(8, 11, "slow-1", shape={"delay_ms": 100})
+    lossy = window(9, 13, "flaky-1", shape={"loss": 50})
     nodes.arm("jepsen_shape", windows=[slow, lossy])
-    sent, received = nodes.stream("n1", "n2", 4000, margin_s=4)
+    sent, received = nodes.stream("n1", "n2", 5000)
     late = {number: (at - began) / 1e6 for number, began, at in received}
 
     def during(begin_ns, end_ns):
