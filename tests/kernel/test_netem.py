@@ -52,14 +52,14 @@ def test_flaky_loses_the_share_in_bursts(nodes):
     # Correlated losses vary more: the standard error of the share is sqrt(p q / n (1 + c) / (1 - c)), 1.7 %.
     assert sum(lost) / len(lost) == pytest.approx(0.2, abs=0.06)
     assert follows == pytest.approx(0.8, abs=0.06)
-    assert counts(nodes)["flaky-1"]["lost_packets"] == pytest.approx(sum(lost), abs=5)
+    assert counts(nodes)["flaky-1"]["lost_packets"] == pytest.approx(sum(lost), abs=20)
 
 
 def test_the_kernel_itself_begins_and_ends_and_windows_compose(nodes):
-    slow = window(8, 11, "slow-1", shape={"delay_ms": 100})
-    lossy = window(9, 13, "flaky-1", shape={"loss": 50})
+    slow = window(12, 15, "slow-1", shape={"delay_ms": 100})
+    lossy = window(13, 17, "flaky-1", shape={"loss": 50})
     nodes.arm("jepsen_shape", windows=[slow, lossy])
-    sent, received = nodes.stream("n1", "n2", 5000)
+    sent, received = nodes.stream("n1", "n2", 7000)
     late = {number: (at - began) / 1e6 for number, began, at in received}
 
     def during(begin_ns, end_ns):
@@ -87,7 +87,7 @@ def test_the_kernel_itself_begins_and_ends_and_windows_compose(nodes):
     assert max(median[name] for name in ("before", "lossy", "after")) < 10
     counted = counts(nodes)
     assert counted["slow-1"]["lost_packets"] == 0
-    assert counted["flaky-1"]["lost_packets"] == pytest.approx(len(sent) - len(received), abs=5)
+    assert counted["flaky-1"]["lost_packets"] == pytest.approx(len(sent) - len(received), abs=20)
 
 
 def test_only_the_chosen_port_and_never_the_controller(nodes):
