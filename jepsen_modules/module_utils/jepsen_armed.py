@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils import jepsen_cut
+from ansible.module_utils import jepsen_cut, jepsen_process, jepsen_shaped
 from ansible.module_utils.jepsen_nft import BACKEND, Nft
 from ansible.module_utils.jepsen_node import tool
 
-KINDS = (jepsen_cut,)
+# Shaping first: a queue lets go of what it holds before another kind's hook is removed.
+KINDS = (jepsen_shaped, jepsen_cut, jepsen_process)
 DELETE = "add table inet jepsen\ndelete table inet jepsen\n"
 
 

@@ -20,6 +20,7 @@ from typing import Any, Callable, Iterable
 PROBE_ID = 19011
 BACKEND = "nftables"
 CHAIN = "partition"
+HOOK = "type filter hook prerouting priority -450; policy accept;"
 DATE = "%Y-%m-%d %H:%M:%S"
 # The answers to what is refused: a reset where it is TCP, "port unreachable" where not (the kernel limits how many).
 RESET = "reject with tcp reset"
@@ -194,16 +195,16 @@ def describe(rules: list[Rule]) -> str:
 
 
 def script(rules: list[Rule]) -> str:
-    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain."""
-    emptied = (
-        "add table inet jepsen\nadd chain inet jepsen partition\n"
-        "flush chain inet jepsen partition\ndelete chain inet jepsen partition\n"
-    )
+    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain.
+
+    The chain itself stays where there are rules: when a hook goes, the kernel drops every packet that a queue of
+    shaping holds at that moment.
+    """
+    chain = f"add table inet jepsen\nadd chain inet jepsen {CHAIN} {{ {HOOK} }}\nflush chain inet jepsen {CHAIN}\n"
     if not rules:
-        return emptied
-    chain = "    type filter hook prerouting priority -450; policy accept;\n"
+        return f"{chain}delete chain inet jepsen {CHAIN}\n"
     body = "".join(_text(rule) for rule in rules)
-    return f"{emptied}table inet jepsen {{\n  chain partition {{\n{chain}{body}  }}\n}}\n"
+    return f"{chain}table inet jepsen {{\n  chain {CHAIN} {{\n{body}  }}\n}}\n"
 
 
 def _second(date: str | int) -> int:

@@ -32,6 +32,7 @@ from ansible.module_utils.jepsen_shaping import (
     read_ports,
     read_shape,
 )
+from ansible.module_utils.jepsen_userspace import Userspace, run_with
 from ansible.module_utils.jepsen_window import (
     SECOND_NS,
     WINDOW_OPTIONS,
@@ -77,7 +78,10 @@ def arguments(name: str, shape: dict[str, Any], window: dict[str, Any]) -> dict[
 def backends(module: Any) -> dict[str, Backend]:  # noqa: ANN401 - AnsibleModule
     """Returns the back ends by name, the preferred one first."""
     runners = [tool(module, *names) for names in (("nft", "nftables"), ("tc", "iproute2"), ("ip", "iproute2"))]
-    return {NETEM: Netem(*runners, tool(module, "unshare", "util-linux"))}
+    return {
+        NETEM: Netem(*runners, tool(module, "unshare", "util-linux")),
+        USERSPACE: Userspace(run_with(module)),
+    }
 
 
 def choose(asked: str, known: dict[str, Backend]) -> Backend:
