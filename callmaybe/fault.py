@@ -151,6 +151,11 @@ def shape_of(fault: Shaping) -> dict[str, object]:
     links = set(Links.__struct_fields__)
     given = {name: getattr(fault, name) for name in fault.__struct_fields__ if name not in links}
     shape = {name: list(value) if isinstance(value, list) else value for name, value in given.items() if value}
-    if not shape.get("jitter_ms"):
-        shape.pop("distribution", None)
+    for what, about in (
+        ("jitter_ms", "distribution"),
+        ("jitter_ms", "delay_correlation"),
+        ("loss", "loss_correlation"),
+    ):
+        if what not in shape:
+            shape.pop(about, None)
     return shape
