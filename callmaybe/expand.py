@@ -32,11 +32,8 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
     """
     path = find_scenario(name)
     scenario = load_scenario(path)
-    _check_known(scenario, path)
-    if len(nodes) < 2:
-        raise UserError(
-            f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
-        )
+    check_known(scenario, path)
+    check_nodes(nodes)
     plan = {
         "scenario": path.stem,
         "title": scenario.title,
@@ -78,7 +75,16 @@ def known_variants(database: str) -> list[str]:
     return sorted(path.stem for path in (ROLES / database / "variants").glob("*.yml"))
 
 
-def _check_known(scenario: Scenario, path: Path) -> None:
+def check_nodes(nodes: list[str]) -> None:
+    """Raises UserError unless the nodes can be a cluster."""
+    if len(nodes) < 2:
+        raise UserError(
+            f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
+        )
+
+
+def check_known(scenario: Scenario, path: Path) -> None:
+    """Raises UserError if the scenario asks for a database, a variant, a checker or a workload that there is not."""
     questions = [
         ("database", scenario.database, known_databases()),
         ("variant", scenario.variant, known_variants(scenario.database)),

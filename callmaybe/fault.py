@@ -125,19 +125,26 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 class Pattern(msgspec.Struct, forbid_unknown_fields=True, rename=NAME_OF):
-    """A window every so often, the last seconds of each stretch, with a fault that is drawn by the seed.
+    """A window every so often, with a fault that is drawn by the seed.
 
     Attributes:
-        every: from one window's end to the next one's.
+        every: from one window's begin to the next one's.
         duration: how long each window lasts; `for` in the file.
         faults: what is chosen from, by `weight`.
+        at: when the first one begins, in seconds after T0; if not told, so that `every` ends with its window.
         quiet: without any fault at the end of the workload.
     """
 
     every: Duration
     duration: Duration
     faults: Annotated[list[AnyFault], msgspec.Meta(min_length=1)]
+    at: Duration | None = None
     quiet: Duration = Duration(15)
+
+    @property
+    def begin(self) -> Duration:
+        """When the first window begins, in seconds after T0."""
+        return Duration(self.every - self.duration) if self.at is None else self.at
 
 
 class Patterned(msgspec.Struct, forbid_unknown_fields=True):

@@ -144,7 +144,7 @@ def _mistakes_of_listed(fault: Fault, where: str, run_s: float) -> list[Mistake]
 
 def _mistakes_of_pattern(pattern: Pattern, run_s: float) -> list[Mistake]:
     where = "$.faults.pattern"
-    times = {"every": pattern.every, "for": pattern.duration, "quiet": pattern.quiet}
+    times = {"every": pattern.every, "for": pattern.duration, "at": pattern.begin, "quiet": pattern.quiet}
     no_room = (
         f"leaves no room for one window in the workload's {run_s:g} s with {pattern.quiet:g} s of quiet at the end"
     )
@@ -152,7 +152,7 @@ def _mistakes_of_pattern(pattern: Pattern, run_s: float) -> list[Mistake]:
         *[(f"{where}.{key}", time % 1 != 0, WHOLE) for key, time in times.items()],
         (f"{where}.for", pattern.duration <= 0, "must be above 0"),
         (f"{where}.every", pattern.every <= pattern.duration, "must be longer than `for`"),
-        (f"{where}.every", pattern.every + pattern.quiet > run_s, no_room),
+        (f"{where}.every", pattern.begin + pattern.duration + pattern.quiet > run_s, no_room),
     ]
     for index, fault in enumerate(pattern.faults):
         timed = {"at": fault.at, "for": fault.duration, "every": fault.every, "times": fault.times != 1 or None}

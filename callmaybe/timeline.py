@@ -125,19 +125,21 @@ def _pattern_moments(
     pattern: Pattern, rng: random.Random, run_s: float
 ) -> Iterator[tuple[str, AnyFault, float, float]]:
     weights = [fault.weight for fault in pattern.faults]
-    until_s = float(pattern.every)
-    while until_s <= run_s - pattern.quiet:
+    from_s = float(pattern.begin)
+    while from_s + pattern.duration <= run_s - pattern.quiet:
         (number,) = rng.choices(range(len(weights)), weights)
-        yield f"pattern.faults.{number}", pattern.faults[number], until_s - pattern.duration, until_s
-        until_s += pattern.every
+        yield f"pattern.faults.{number}", pattern.faults[number], from_s, from_s + pattern.duration
+        from_s += pattern.every
 
 
 def _part(fault: AnyFault, nodes: list[str], seed: int, primaries: list[str] | None = None) -> Window:
     """What a fault does to whom, with its title; late if it asks for primaries and nobody has looked yet."""
     asked = _asked_late(fault, nodes)
     if asked and primaries is None:
-        untimed = msgspec.structs.replace(fault, at=None, duration=None, every=None, times=1, weight=1.0)
-        return {"title": asked, "late": {"asked": asked, "seed": seed, "options": msgspec.to_builtins(untimed)}}
+        untimed = msgspec.structs.replace(fault, at=None, duration=None, every=None, times=1)
+        options = msgspec.to_builtins(untimed)
+        options.pop("weight", None)
+        return {"title": asked, "late": {"asked": asked, "seed": seed, "options": options}}
     if isinstance(fault, Partition):
         return _cut(fault, nodes, seed, primaries)
     hit = resolve_targets(fault.targets, nodes, None, primaries, seed)
