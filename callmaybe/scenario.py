@@ -169,10 +169,21 @@ def _mistakes_of_options(fault: Fault, where: str) -> list[Mistake]:
         for port in getattr(fault, "ports", [])
     ]
     if isinstance(fault, Slow | Flaky | Shape):
-        mistakes.append(
-            (where, not shape_of(fault), "does nothing to packets; say delay_ms, loss or another of its options")
-        )
+        mistakes += _mistakes_of_shape(shape_of(fault), where)
     return mistakes
+
+
+def _mistakes_of_shape(shape: dict[str, Any], where: str) -> list[Mistake]:
+    """What each number alone cannot say; the modules refuse the same."""
+    delay_ms = shape.get("delay_ms", 0)
+    late = "is more than delay_ms: no packet arrives before it was sent"
+    return [
+        (where, not shape, "does nothing to packets; say delay_ms, loss or another of its options"),
+        (f"{where}.jitter_ms", shape.get("jitter_ms", 0) > delay_ms, late),
+        (f"{where}.reorder", "reorder" in shape and not delay_ms, "needs delay_ms, for others to overtake"),
+        (f"{where}.gilbert", "gilbert" in shape and "loss" in shape, "stands in place of loss: give one of them"),
+        (f"{where}.loss_correlation", shape.get("loss_correlation") == 100, "lets the first packet decide for all"),
+    ]
 
 
 def _locate(tree: yaml.Node | None, where: str, what: str) -> tuple[int, str]:

@@ -68,6 +68,14 @@ def test_durations(text: str, seconds: float) -> None:
         ("fault: partition, topology: halves", "fault: slow, delay_ms: -1", 8, "faults.0.delay_ms", ">= 0"),
         ("fault: partition, topology: halves", "fault: flaky, loss: 101", 8, "faults.0.loss", "<= 100"),
         ("fault: partition, topology: halves", "fault: flaky, loss: 0", 8, "faults.0", "does nothing to packets"),
+        (
+            "fault: partition, topology: halves",
+            "fault: slow, jitter_ms: 60",
+            8,
+            "faults.0.jitter_ms",
+            "more than delay",
+        ),
+        ("fault: partition, topology: halves", "fault: shape, reorder: 5", 8, "faults.0.reorder", "needs delay_ms"),
         ("fault: partition, topology: halves", "fault: shape", 8, "faults.0", "does nothing to packets"),
         (
             "fault: partition, topology: halves",
