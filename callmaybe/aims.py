@@ -11,7 +11,7 @@ from callmaybe.arming import for_modules, missing_windows
 from callmaybe.counts import counters_of, lost_on_the_way, summed
 from callmaybe.project import UserError
 from callmaybe.run_files import read_json, write_json
-from callmaybe.timeline import KIND_OF, TimelineError, Window, aim, nodes_of
+from callmaybe.timeline import KIND_OF, TimelineError, Window, aim
 
 AIMED_FILE = "aimed.json"
 ASK_S, ARM_KIND_S = 5, 4  # before a window: to ask who is primary, and to arm each kind anew
