@@ -43,7 +43,7 @@ options:
   topology:
     description: Who is cut off from whom. C(halves) where neither this nor I(windows) is given.
     type: str
-    choices: [halves, groups, random-halves, isolate, one-way]
+    choices: [halves, groups, random-halves, isolate, majority, minority-third, bridge, majorities-ring, one-way]
   groups:
     description:
       - For I(topology=groups), groups of nodes such as C(n1 n2 | n3 n4 n5), or a list of lists.

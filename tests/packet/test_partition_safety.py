@@ -115,7 +115,7 @@ def test_no_host_is_touched_unless_all_are_allowed(net):
             "duration_s is 'nan': expected seconds, more than 0 and at most 31622400, or 'forever'",
         ),
         ({"name": "cut 1"}, "window name 'cut 1': expected a unique one"),
-        ({"topology": "isolate", "isolate": "n9"}, "isolate names the node 'n9', which is not among n1 n2 n3"),
+        ({"topology": "isolate", "isolate": "n9"}, "node: target 'n9' is unknown among the nodes n1 n2 n3"),
         ({"nodes": ["n1", "n3"]}, "node is 'n2', which is not among nodes (n1 n3)"),
         ({"controllers": ["nobody.invalid"]}, "controllers has 'nobody.invalid', which has no address here"),
         ({"addresses": {}}, "no address of the peer n1 is known here"),
@@ -132,7 +132,7 @@ def test_mistakes_get_a_sentence_and_touch_nothing(net, more, sentence):
 @pytest.mark.parametrize(
     ("from_ns", "until_ns", "sentence"),
     [
-        (1_500_000_000, 4_000_000_000, "nftables takes whole seconds only"),
+        (1_500_000_000, 4_000_000_000, "faults take whole seconds only"),
         (1_000_000_000, 2_000_000_000, "expected an end behind its begin, still to come, and within a year"),
         (4_000_000_000_000_000_000, 4_000_000_001_000_000_000, "expected an end behind its begin, still to come"),
     ],
