@@ -8,7 +8,7 @@ from callmaybe.timeline import KIND_OF, Window, nodes_of
 MODULE_KEYS = {
     "partition": ("grudge", "ports", "reject"),
     "shape": ("links", "shape", "ports"),
-    "process": ("action", "nodes_hit", "services", "processes", "restart", "how"),
+    "process": ("action", "nodes_hit", "services", "restart", "how"),
 }
 COMMON_KEYS = ("name", "title", "from_ns", "until_ns")
 AT_THE_SPEAKER = "netem"  # this back end shapes what goes out, all else what comes in
@@ -19,15 +19,14 @@ def for_modules(windows: list[Window], cluster: dict[str, Any]) -> dict[str, lis
 
     Args:
         windows: with absolute times.
-        cluster: cluster.json, which knows what the database's processes are.
+        cluster: cluster.json, which knows the database's services.
     """
     kinds: dict[str, list[Window]] = {}
     for window in windows:
         if not nodes_of(window):
             continue
         kind = KIND_OF[window["fault"]]
-        processes = {key: cluster[key] for key in ("services", "processes") if key in cluster}
-        known: Window = processes | window
+        known: Window = {"services": cluster.get("services", []), **window}
         keys = (*COMMON_KEYS, *MODULE_KEYS[kind])
         kinds.setdefault(kind, []).append({key: known[key] for key in keys if key in known})
     return kinds

@@ -45,9 +45,9 @@ class Partition(Fault, tag="partition"):
 
     topology: str = "halves"
     groups: list[list[str]] | None = None
-    node: str | None = None
-    source: list[str] | None = None
-    to: list[str] | None = None
+    node: Targets | None = None
+    source: Targets | None = None
+    to: Targets | None = None
     ports: list[str] = []
     reject: bool = False
 

@@ -14,8 +14,8 @@ import msgspec
 
 from callmaybe.duration import decode_duration
 from callmaybe.fault import LATE_WORDS, AnyFault, Fault, Kill, Partition, Pattern, Patterned, Pause, Shaping, shape_of
-from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, complete_grudge, make_grudge
-from jepsen_modules.module_utils.jepsen_target import TargetError, resolve_targets
+from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
+from jepsen_modules.module_utils.jepsen_target import TargetError, resolve_targets, split_names
 
 Window = dict[str, Any]
 PREFIX_OF = {"partition": "cut"}  # of a window's name, where it is not the fault's own
@@ -150,21 +150,15 @@ def _part(fault: AnyFault, nodes: list[str], seed: int, primaries: list[str] | N
 
 def _asked_late(fault: AnyFault, nodes: list[str]) -> str | None:
     """The word for whoever is known only shortly before; None if all is known now. A node's own name comes first."""
-    given = (fault.node or "") if isinstance(fault, Partition) else fault.targets
-    words = given.replace(",", " ").split() if isinstance(given, str) else given if isinstance(given, list) else []
+    asked = (fault.node, fault.source, fault.to) if isinstance(fault, Partition) else (fault.targets,)
+    words = [word for given in asked if isinstance(given, str | list) for word in split_names(given)]
     return next((word for word in words if word in LATE_WORDS and word not in nodes), None)
 
 
 def _cut(fault: Partition, nodes: list[str], seed: int, primaries: list[str] | None) -> Window:
     given = {"groups": fault.groups, "node": fault.node, "from": fault.source, "to": fault.to}
     options = {key: value for key, value in given.items() if value is not None}
-    alone = resolve_targets(fault.node, nodes, None, primaries, seed) if fault.node and primaries is not None else []
-    if len(alone) > 1:  # several say that they are the primary: each is cut off from everybody
-        groups = [[node] for node in alone] + [[node for node in nodes if node not in alone]]
-        grudge = complete_grudge(groups, nodes)
-        title = " | ".join(" ".join(group) for group in groups)
-    else:
-        grudge, title = make_grudge(fault.topology, nodes, options | ({"node": alone[0]} if alone else {}), seed)
+    grudge, title = make_grudge(fault.topology, nodes, options, seed, primaries=primaries)
     if fault.ports:
         title += f" ({', '.join(fault.ports)})"
     more = {"ports": list(fault.ports) or None, "reject": fault.reject or None}
