@@ -140,7 +140,7 @@ def _window_row(window: Window) -> dict[str, Any]:
             "peers": [(peer, (counts or {}).get(peer, 0)) for peer in window.grudge.get(node, sorted(counts or {}))],
             "total": None if counts is None else sum(counts.values()),
         })  # fmt: skip
-    return {"window": window, "rows": rows, "total": window.dropped_count, "doubt": window.doubt()}
+    return {"window": window, "rows": rows, "total": window.effect_total, "doubt": window.doubt()}
 
 
 def _operation_rows(history: History, results: Results) -> list[dict[str, Any]]:

@@ -25,6 +25,46 @@ CLUSTER_FILE = "cluster.json"
 _NS = 1_000_000_000
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault, as evidence.
+
+    Attributes:
+        counters: those that show that it bit, added up; nothing of a node where no process was there to be hit.
+        did, did_nothing, untested: parts of the sentences about it.
+        unit: of what is counted.
+    """
+
+    counters: tuple[str, ...]
+    did: str
+    did_nothing: str
+    untested: str
+    unit: str
+
+
+PARTITION = Kind(("dropped_packets",), "cut", "dropped no packets", "the cut was not tested", "packets dropped")
+SHAPE = Kind(
+    (
+        "shaped_packets",
+        "delayed_packets",
+        "lost_packets",
+        "duplicated_packets",
+        "reordered_packets",
+        "corrupted_packets",
+    ),
+    "shaped",
+    "shaped no packets",
+    "its links were not tested",
+    "packets shaped",
+)
+KIND_OF = {
+    "partition": PARTITION,
+    **dict.fromkeys(("slow", "flaky", "shape"), SHAPE),
+    "kill": Kind(("killed",), "killed", "killed no process", "the kill was not tested", "processes killed"),
+    "pause": Kind(("stopped_s",), "stopped", "stopped no process", "the pause was not tested", "s of standing still"),
+}
+
+
 class RunError(AnalysisError):
     """A file of a run that is missing or wrong; names the file and the key."""
 
@@ -34,8 +74,14 @@ class Window(msgspec.Struct, frozen=True):
 
     Attributes:
         grudge: node: the peers that it must not hear.
+        links: node: the peers whose packets to it are shaped.
+        nodes_hit: the nodes whose processes are killed or paused.
         dropped: node: peer: packets dropped; None until the counters were read, and a node that could not be read is
             absent.
+        counts: node: counter: how much, of what each node did, likewise.
+        late: there if whom it hits was looked up shortly before it began.
+        late_s: by how much that was too late.
+        missed: why nobody was aimed at.
     """
 
     name: str
@@ -44,7 +90,14 @@ class Window(msgspec.Struct, frozen=True):
     fault: str = ""
     title: str = ""
     grudge: dict[str, list[str]] = {}
+    links: dict[str, list[str]] = {}
+    nodes_hit: list[str] = []
     dropped: dict[str, dict[str, int]] | None = None
+    counts: dict[str, dict[str, Any]] | None = None
+    late: dict[str, Any] | None = None
+    late_s: float = 0.0
+    armed_ns: int | None = None
+    missed: str | None = None
 
     @property
     def from_time(self) -> int:
@@ -57,19 +110,44 @@ class Window(msgspec.Struct, frozen=True):
         return round(self.until_s * _NS)
 
     @property
-    def dropped_count(self) -> int | None:
-        """Packets dropped on all nodes together; None if no counter was read."""
-        return None if self.dropped is None else sum(sum(peers.values()) for peers in self.dropped.values())
+    def kind(self) -> Kind:
+        """What the fault is made of."""
+        return KIND_OF.get(self.fault, PARTITION)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that it touches; with a back end that shapes what goes out, others count."""
+        return list(self.grudge) or list(self.links) or self.nodes_hit
+
+    @property
+    def effect(self) -> dict[str, float] | None:
+        """What each node did in it, in the kind's unit; None if no counter was read."""
+        if self.dropped is None and self.counts is None:
+            return None
+        effect = {node: float(sum(peers.values())) for node, peers in (self.dropped or {}).items()}
+        for node, counts in (self.counts or {}).items():
+            if node not in effect:
+                known = [counts.get(counter) for counter in self.kind.counters if counts.get("processes") != 0]
+                effect[node] = sum(float(count) for count in known if isinstance(count, int | float))
+        return effect
+
+    @property
+    def effect_total(self) -> float | None:
+        """What all nodes did in it together; None if no counter was read."""
+        return None if self.effect is None else sum(self.effect.values())
 
     def doubt(self) -> str | None:
-        """Says why the window is no evidence, or None if it bit: at least one packet was dropped in it."""
-        if self.dropped_count:
+        """Says why the window is no evidence, or None if it bit: it dropped, shaped, killed or stopped something."""
+        if self.late is not None and self.armed_ns is None:
+            why = f" ({self.missed})" if self.missed else ""
+            return f"{self.name} was never aimed at {self.title}{why}, so {self.kind.untested}"
+        if self.effect_total:
             return None
-        if self.dropped is None:
-            return f"the counters of {self.name} were never read, so nobody knows whether it cut anything"
-        unread = [node for node in self.grudge if node not in self.dropped]
+        if self.effect is None:
+            return f"the counters of {self.name} were never read, so nobody knows whether it {self.kind.did} anything"
+        unread = [node for node in self.nodes if node not in self.effect]
         missing = f" (the counters of {', '.join(unread)} could not be read)" if unread else ""
-        return f"{self.name} dropped no packets{missing}, so the cut was not tested"
+        return f"{self.name} {self.kind.did_nothing}{missing}, so {self.kind.untested}"
 
 
 class Faults(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-Counts = dict[str, float]
+Counts = dict[str, Any]
 
 
 def counters_of(statuses: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -25,7 +25,7 @@ def lost_on_the_way(before: dict[str, Any], after: dict[str, Any]) -> dict[str, 
         for node, kinds in nodes.items():
             for what, counts in kinds.items():
                 new = after.get(window, {}).get(node, {}).get(what, {})
-                gone = {key: count for key, count in counts.items() if new.get(key, 0) < count}
+                gone = {key: n for key, n in counts.items() if _adds_up(what, key) and new.get(key, 0) < n}
                 if gone:
                     lost.setdefault(window, {}).setdefault(node, {})[what] = gone
     return lost
@@ -51,6 +51,15 @@ def add_counts(window: dict[str, Any], statuses: dict[str, dict[str, Any]], coun
 
 
 def summed(*parts: Counts) -> Counts:
-    """Counters added up, key by key."""
+    """Counters added up, key by key; of what does not add up, such as a moment, the first one is kept."""
     keys = dict.fromkeys(key for part in parts for key in part)
-    return {key: sum(part.get(key, 0) for part in parts) for key in keys}
+    return {
+        key: sum(part.get(key, 0) for part in parts)
+        if all(isinstance(part.get(key, 0), int | float) for part in parts)
+        else next(part[key] for part in parts if key in part)
+        for key in keys
+    }
+
+
+def _adds_up(what: str, key: str) -> bool:
+    return what == "dropped" or key.endswith(("_packets", "_bytes"))

@@ -2,11 +2,11 @@
 """The action jepsen_clock: how far a node's clock is from the controller's, and in which boot the node is.
 
 A round trip over the connection that is there anyway: the controller's clock before, the node's, the controller's
-after. The node read its clock somewhere between, so half a round trip bounds the error, and the shortest of some trips
+after. The node read its clock somewhere between, so half a round trip bounds the error, and the shortest of a few trips
 bounds it best (as NTP chooses among its samples, RFC 5905 section 10).
 
 Takes `trips` (5). Returns `offset_ns` (the node's clock less the controller's), `error_ns` (the true offset is so near),
-`round_trips_ns`, `boot_id`, and `synchronized`: whether the node's clock is kept by NTP, null where nobody says.
+`round_trips_ns`, `boot_id`, and `synchronized`: whether NTP keeps the node's clock, null where nobody says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READ_CLOCK = "date +%s%N"
 ASK_ABOUT = (
     "cat /proc/sys/kernel/random/boot_id; "
     "timeout 3 timedatectl show --property=NTPSynchronized --value 2>/dev/null || "
-    "timeout 3 chronyc -n tracking 2>/dev/null | sed -n 's/^Leap status *: *Normal$/yes/p; s/^Leap status *: Not.*/no/p'"
+    "timeout 3 chronyc -n tracking 2>/dev/null | sed -n 's/^Leap status *: Normal$/yes/p; s/^Leap status *: Not.*/no/p'"
 )
 
 
