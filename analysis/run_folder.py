@@ -22,6 +22,9 @@ SCENARIO_FILE = "scenario.yml"
 FAULTS_FILE = "faults.json"
 CLUSTER_FILE = "cluster.json"
 
+# A window is only as exact as the clocks: beyond this the reader is told.
+CLOCK_MARGIN_NS = 50_000_000
+
 _NS = 1_000_000_000
 
 
@@ -30,7 +33,7 @@ class Kind:
     """A kind of fault, as evidence.
 
     Attributes:
-        counters: those that show that it bit, added up; nothing of a node where no process was there to be hit.
+        counters: those that show that it bit; the largest counts, since one packet may be delayed and doubled.
         did, did_nothing, untested: parts of the sentences about it.
         unit: of what is counted.
     """
@@ -127,8 +130,8 @@ class Window(msgspec.Struct, frozen=True):
         effect = {node: float(sum(peers.values())) for node, peers in (self.dropped or {}).items()}
         for node, counts in (self.counts or {}).items():
             if node not in effect:
-                known = [counts.get(counter) for counter in self.kind.counters if counts.get("processes") != 0]
-                effect[node] = sum(float(count) for count in known if isinstance(count, int | float))
+                known = [counts.get(counter) or 0 for counter in self.kind.counters if counts.get("processes") != 0]
+                effect[node] = float(max(known, default=0))
         return effect
 
     @property
@@ -150,14 +153,72 @@ class Window(msgspec.Struct, frozen=True):
         return f"{self.name} {self.kind.did_nothing}{missing}, so {self.kind.untested}"
 
 
+class ControllerClock(msgspec.Struct, frozen=True):
+    """How far a node's clock was from the controller's.
+
+    Attributes:
+        offset_ns: the node's less the controller's.
+        error_ns: the true offset is so near.
+        synchronized: whether NTP kept it; None where nobody said.
+    """
+
+    offset_ns: int
+    error_ns: int = 0
+    synchronized: bool | None = None
+
+
 class Faults(msgspec.Struct, frozen=True):
-    """What was armed, what it dropped, and how far apart the clocks were."""
+    """What was armed, what it did, how far apart the clocks were, and in which boots the nodes were seen."""
 
     windows: list[Window] = []
     t0_ns: int | None = None
     backend: str = ""
     clock_offsets_ns: dict[str, int] = {}
     clock_spread_ns: int | None = None
+    controller_clock: dict[str, ControllerClock] = {}
+    boot_ids: dict[str, list[str]] = {}
+
+    def warnings(self) -> list[str]:
+        """What a reader should know of clocks, restarts and delays, a sentence each."""
+        told = [_about_clock(node, clock) for node, clock in self.controller_clock.items() if _is_off(clock)]
+        if self.clock_spread_ns is not None and self.clock_spread_ns > CLOCK_MARGIN_NS:
+            told.append(
+                f"the nodes' clocks were {self.clock_spread_ns / _NS:.3g} s apart, and so were each window's begins"
+            )
+        told += [
+            f"{node} restarted in the middle of the run: its faults and their counters ended with it"
+            for node, boots in self.boot_ids.items()
+            if len(set(boots)) > 1
+        ]
+        for window in self.windows:
+            told += _about_counts(window)
+        return told + [
+            f"{window.name} was aimed {window.late_s:.1f} s too late, and was so much shorter"
+            for window in self.windows
+            if window.armed_ns is not None and window.late_s > 0
+        ]
+
+
+def _about_counts(window: Window) -> list[str]:
+    """What nodes said of a window that did not go as it should."""
+    counts = window.counts or {}
+    passed = sum(of_node.get("unshaped_packets") or 0 for of_node in counts.values())
+    told = [f"{passed:,} packets went by unshaped in {window.name}"] if passed else []
+    return told + [f"{window.name} on {node}: {of['error']}" for node, of in counts.items() if of.get("error")]
+
+
+def _is_off(clock: ControllerClock) -> bool:
+    return abs(clock.offset_ns) - clock.error_ns > CLOCK_MARGIN_NS
+
+
+def _about_clock(node: str, clock: ControllerClock) -> str:
+    way = "ahead of" if clock.offset_ns > 0 else "behind"
+    kept = {True: "", False: ", and NTP does not keep it", None: ""}[clock.synchronized]
+    early = "earlier" if clock.offset_ns > 0 else "later"
+    return (
+        f"the clock of {node} was {abs(clock.offset_ns) / _NS:.3g} s {way} the controller's "
+        f"(give or take {clock.error_ns / _NS:.2g} s{kept}): its windows began so much {early} than the history says"
+    )
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -196,10 +257,12 @@ class Evidence:
     Attributes:
         windows: By their beginning.
         doubts: One sentence for each window that is no evidence.
+        warnings: What a reader should know and what does not change the verdict.
     """
 
     windows: list[Window]
     doubts: list[str]
+    warnings: list[str]
 
 
 def read_scenario(folder: Path) -> Scenario:
@@ -250,7 +313,7 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     armed = {window.name for window in faults.windows}
     doubts = [f"{name} was asked for but never armed" for name in asked if name not in armed]
     doubts += [doubt for window in faults.windows if (doubt := window.doubt())]
-    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts)
+    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts, faults.warnings())
 
 
 def windows_in(table: Table) -> list[Window]:

@@ -5,7 +5,7 @@ A round trip over the connection that is there anyway: the controller's clock be
 after. The node read its clock somewhere between, so half a round trip bounds the error, and the shortest of a few trips
 bounds it best (as NTP chooses among its samples, RFC 5905 section 10).
 
-Takes `trips` (5). Returns `offset_ns` (the node's clock less the controller's), `error_ns` (the true offset is so near),
+Takes `trips` (5). Returns `offset_ns` (the node's clock less the controller's), `error_ns` (so near is the true one),
 `round_trips_ns`, `boot_id`, and `synchronized`: whether NTP keeps the node's clock, null where nobody says.
 """
 
