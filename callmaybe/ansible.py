@@ -45,7 +45,13 @@ class Outcome:
             hosts = hosts_of.setdefault(said, [])
             if host and host not in hosts:
                 hosts.append(host)
-        told = [f"{' '.join(hosts)}{said}" if hosts else said.removeprefix(": ") for said, hosts in hosts_of.items()]
+        # Who reports what failed before repeats it.
+        repeated = [said for said in hosts_of if any(said[2:] in other and said != other for other in hosts_of)]
+        told = [
+            f"{' '.join(hosts)}{said}" if hosts else said.removeprefix(": ")
+            for said, hosts in hosts_of.items()
+            if said not in repeated
+        ]
         return "; ".join(told) or f"ansible-playbook ended as {self.status}"
 
 
@@ -110,11 +116,12 @@ def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
         outcome.unreachable.append((host, _last_part(result.get("msg", ""))))
     elif event["event"] == "runner_on_failed":
         said = result.get("stderr") if result.get("msg", "").startswith("non-zero return code") else result.get("msg")
-        sentence = _last_line(said or result.get("msg") or "failed without a word")
+        sentence = _last_line(said or result.get("msg") or "failed without a word").removeprefix("callmaybe: ")
         task = data.get("task", "").rpartition(" : ")[2]
         # Our own modules and sentences say what was attempted; of others the task's name does.
         about = "" if OWN_WORDS.search(data.get("task_action", "")) else f"{task}: "
-        local = host in ("", "localhost")
+        delegated = result.get("_ansible_delegated_vars", {}).get("ansible_delegated_host", host)
+        local = delegated in ("", "localhost")
         outcome.failures.append(("", sentence) if local else (host, f"{about}{sentence}"))
 
 

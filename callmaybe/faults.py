@@ -16,7 +16,7 @@ from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
 FAULTS_FILE = "faults.json"
 Answers = dict[str, dict[str, Any]]
-AHEAD_S, AHEAD_OF_KIND_S = 4, 3  # between choosing T0 and T0: to check and commit on all nodes, and more for each kind
+AHEAD_S, AHEAD_OF_KIND_S = 6, 4  # between choosing T0 and T0: to check and commit on all nodes, and more for each kind
 
 
 def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float | None = None) -> dict[str, Any]:
@@ -62,16 +62,24 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
     return {"t0_ns": t0_ns, "kinds": for_modules(windows, cluster), "aims": plan_aims(windows)}
 
 
-def record_armed(folder: Path, statuses: Answers) -> dict[str, Any]:
+def record_armed(folder: Path, statuses: Answers, armed_ns: dict[str, int]) -> dict[str, Any]:
     """Holds what the nodes list against what they should have, and notes what it is made of.
 
+    Args:
+        folder: the run's.
+        statuses: what jepsen_status returned on each node.
+        armed_ns: each node's clock when the last of its windows was committed.
+
     Raises:
-        UserError: a node lacks a window.
+        UserError: a node lacks a window, or has it too late.
     """
     faults = read_json(folder / FAULTS_FILE)
-    missing = missing_windows(faults["windows"], statuses)
-    if missing:
-        raise UserError("; ".join(missing))
+    wrong = missing_windows(faults["windows"], statuses)
+    late = [node for node, at_ns in armed_ns.items() if at_ns >= faults["t0_ns"]]
+    if late:
+        wrong.append(f"{' '.join(late)} had them after T0: give it more time with -e arm_ahead_s=30")
+    if wrong:
+        raise UserError("; ".join(wrong))
     made_of = [str(w["backend"]) for status in statuses.values() for w in status.get("windows", []) if w.get("backend")]
     if made_of:
         faults["backend"] = ", ".join(sorted(set(made_of)))

@@ -48,8 +48,9 @@ def arm(folder: Path, ahead_s: float | None) -> None:
 @step.command()
 @FOLDER
 def armed(folder: Path) -> None:
-    """Takes what the nodes list on standard input, and fails if one lacks a window."""
-    record_armed(folder, json.load(sys.stdin))
+    """Takes what the nodes list, and since when, on standard input; fails if one lacks a window or has it too late."""
+    told = json.load(sys.stdin)
+    record_armed(folder, told["statuses"], told["armed_ns"])
 
 
 @step.command(name="await")

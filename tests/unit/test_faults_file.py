@@ -109,10 +109,10 @@ def answer(*names: str, backend: str = "nftables", **counts: dict[str, float]) -
     return {"windows": found}
 
 
-def test_each_kind_gets_three_seconds_more(storm: Path) -> None:
+def test_each_kind_gets_four_seconds_more(storm: Path) -> None:
     before_ns = time.time_ns()
     told = plan_windows(storm, probes(), {})
-    assert (4 + 3 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (4 + 3 * 3 + 1.5) * 1e9
+    assert (6 + 4 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (6 + 4 * 3 + 1.5) * 1e9
     assert told["kinds"].keys() == {"partition", "shape"}, "whom the kill hits is not known yet"
     assert told["kinds"]["shape"][0]["links"] == {"n1": ["n2", "n3"]}
     assert told["aims"] == [{"at_s": 20.0 - 5 - 4, "names": ["kill-1"]}] * 3
@@ -133,11 +133,18 @@ def test_clocks_and_boots_are_kept(storm: Path) -> None:
 def test_a_node_that_lacks_a_window_is_named(storm: Path) -> None:
     plan_windows(storm, probes(), {})
     statuses = {"n1": answer("cut-1", "slow-1"), "n2": answer("cut-1"), "n3": answer("cut-1")}
-    assert record_armed(storm, statuses)["backend"] == "nftables"
+    assert record_armed(storm, statuses, {})["backend"] == "nftables"
     with pytest.raises(UserError, match="n3 was given cut-1 and does not list it"):
-        record_armed(storm, statuses | {"n3": answer()})
+        record_armed(storm, statuses | {"n3": answer()}, {})
     with pytest.raises(UserError, match="n1 was given slow-1 and does not list it"):
-        record_armed(storm, statuses | {"n1": answer("cut-1")})
+        record_armed(storm, statuses | {"n1": answer("cut-1")}, {})
+
+
+def test_a_node_that_was_armed_after_t0_is_named(storm: Path) -> None:
+    t0_ns = plan_windows(storm, probes(), {})["t0_ns"]
+    statuses = {"n1": answer("cut-1", "slow-1"), "n2": answer("cut-1"), "n3": answer("cut-1")}
+    with pytest.raises(UserError, match=r"n2 n3 had them after T0: .* -e arm_ahead_s=30"):
+        record_armed(storm, statuses, {"n1": t0_ns - 1, "n2": t0_ns, "n3": t0_ns + 1})
 
 
 def test_netem_shapes_at_the_speakers(storm: Path) -> None:
@@ -146,7 +153,7 @@ def test_netem_shapes_at_the_speakers(storm: Path) -> None:
     statuses = {node: answer("cut-1") for node in NODES}
     for node in ("n2", "n3"):
         statuses[node]["windows"].append(slow)
-    assert record_armed(storm, statuses)["backend"] == "netem, nftables"
+    assert record_armed(storm, statuses, {})["backend"] == "netem, nftables"
 
 
 def test_a_late_window_is_armed_with_all_of_its_kind_and_noted(storm: Path) -> None:

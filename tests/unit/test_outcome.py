@@ -17,6 +17,7 @@ NO_NFT = "nft is not on this node; install the Debian package nftables"
         ([("", "the plan is wrong"), ("", "the plan is wrong")], [], "the plan is wrong"),
         ([], [("n1", "ssh: timed out"), ("n5", "ssh: timed out")], "n1 n5 cannot be reached: ssh: timed out"),
         ([("n1", "x")], [("n5", "ssh: no")], "n5 cannot be reached: ssh: no; n1: x"),
+        ([("n1", "no nft"), ("", "not armed: n1: no nft")], [], "not armed: n1: no nft"),
         ([], [], "ansible-playbook ended as failed"),
     ],
 )

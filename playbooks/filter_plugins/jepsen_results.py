@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - Ansible loads filters by path
-"""Filter: what failed on which hosts, each sentence once."""
+"""Filters: what the registered results of several steps say together: who failed, and since when all is armed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,18 @@ def jepsen_failures(hostvars: Any, hosts: list[str], steps: list[str]) -> list[s
     ]
 
 
+def jepsen_armed_ns(hostvars: Any, hosts: list[str], steps: list[str]) -> dict[str, int]:  # noqa: ANN401 - Ansible's own
+    """Returns for each host when the last of these steps had its windows in place, by the host's clock; 0 for never."""
+    armed_ns = {}
+    for host in hosts:
+        results = [hostvars[host].get(step) or {} for step in steps]
+        armed_ns[host] = max((int(r.get("applied_at_ns") or r.get("started_at_ns") or 0) for r in results), default=0)
+    return armed_ns
+
+
 class FilterModule:
     """What Ansible loads."""
 
     def filters(self) -> dict[str, Any]:
-        """Returns the filter by its name."""
-        return {"jepsen_failures": jepsen_failures}
+        """Returns the filters by their names."""
+        return {"jepsen_failures": jepsen_failures, "jepsen_armed_ns": jepsen_armed_ns}
