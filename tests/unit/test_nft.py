@@ -54,12 +54,10 @@ def test_the_transaction():
     span = 'meta time >= "2026-11-21 23:36:46" meta time < "2026-12-22 15:00:00"'
     assert script(rules) == (
         "add table inet jepsen\n"
-        "add chain inet jepsen partition\n"
+        "add chain inet jepsen partition { type filter hook prerouting priority -450; policy accept; }\n"
         "flush chain inet jepsen partition\n"
-        "delete chain inet jepsen partition\n"
         "table inet jepsen {\n"
         "  chain partition {\n"
-        "    type filter hook prerouting priority -450; policy accept;\n"
         '    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "exempt: neighbours"\n'
         '    ip saddr { 192.0.2.9 } accept comment "exempt: controllers"\n'
         f'    {span} ip saddr {{ 198.18.77.13 }} icmp id 19011 drop comment "probes: cut-1"\n'
