@@ -14,7 +14,7 @@ from callmaybe.run_files import read_json, write_json
 from callmaybe.timeline import KIND_OF, TimelineError, Window, aim
 
 AIMED_FILE = "aimed.json"
-ASK_S, ARM_KIND_S = 5, 4  # before a window: to ask who is primary, and to arm each kind anew
+ASK_S, ARM_KIND_S = 8, 4  # before a window: to ask who is primary, and to arm each kind anew
 TOGETHER_S = 5.0  # windows that begin within this are aimed at once
 TRIES = 3
 SPARE_NS = 2 * 10**9  # a window that ends before this has passed is not armed any more

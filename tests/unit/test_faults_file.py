@@ -115,7 +115,7 @@ def test_each_kind_gets_four_seconds_more(storm: Path) -> None:
     assert (10 + 4 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (10 + 4 * 3 + 1.5) * 1e9
     assert told["kinds"].keys() == {"partition", "shape"}, "whom the kill hits is not known yet"
     assert told["kinds"]["shape"][0]["links"] == {"n1": ["n2", "n3"]}
-    assert told["aims"] == [{"at_s": 20.0 - 5 - 4, "names": ["kill-1"]}] * 3
+    assert told["aims"] == [{"at_s": 20.0 - 8 - 4, "names": ["kill-1"]}] * 3
 
 
 def test_clocks_and_boots_are_kept(storm: Path) -> None:
