@@ -124,7 +124,11 @@ def record_aimed(
             kept = aimed["counted"].setdefault(name, {}).setdefault(node, {})
             for what, counts in kinds.items():
                 kept[what] = summed(kept.get(what, {}), counts)
-    mine = [window for window in faults["windows"] if window["name"] in names and window["name"] in aimed["windows"]]
+    mine = [
+        window
+        for window in faults["windows"]
+        if window["name"] in names and "aimed" in aimed["windows"].get(window["name"], {})
+    ]
     missing = missing_windows([window | aimed["windows"][window["name"]] for window in mine], after)
     last_ns = max(armed_ns, default=time.time_ns())
     for window in mine if not missing else []:
