@@ -186,6 +186,7 @@ def _facts(scenario: Scenario, cluster: dict[str, Any], faults: Faults) -> list[
     workload = scenario.workload
     pace = [f"{workload[key]:g} {unit}" for key, unit in (("rate", "operations a second"), ("duration_s", "s"))
             if isinstance(workload.get(key), (int, float))]  # fmt: skip
+    far_ns = [abs(clock.offset_ns) + clock.error_ns for clock in faults.controller_clock.values()]
     facts = {
         "Scenario": scenario.scenario,
         "Seed": "" if scenario.seed is None else str(scenario.seed),
@@ -195,6 +196,7 @@ def _facts(scenario: Scenario, cluster: dict[str, Any], faults: Faults) -> list[
         "Nodes": " ".join(scenario.nodes),
         "Faults made by": faults.backend,
         "Clocks of the nodes within": "" if faults.clock_spread_ns is None else _duration(faults.clock_spread_ns / 1e9),
+        "The controller's clock from theirs at most": _duration(max(far_ns) / 1e9) if far_ns else "",
         "Started": "" if started is None else f"{started:%Y-%m-%d %H:%M:%S} UTC",
     }
     return [(name, value) for name, value in facts.items() if value]

@@ -14,7 +14,7 @@ from callmaybe.run_files import read_json, write_json
 from callmaybe.timeline import KIND_OF, TimelineError, Window, aim
 
 AIMED_FILE = "aimed.json"
-ASK_S, ARM_KIND_S = 5, 4  # before a window: to ask who is primary, and to arm each kind anew
+ASK_S, ARM_KIND_S = 8, 4  # before a window: to ask who is primary, and to arm each kind anew
 TOGETHER_S = 5.0  # windows that begin within this are aimed at once
 TRIES = 3
 SPARE_NS = 2 * 10**9  # a window that ends before this has passed is not armed any more
@@ -124,7 +124,11 @@ def record_aimed(
             kept = aimed["counted"].setdefault(name, {}).setdefault(node, {})
             for what, counts in kinds.items():
                 kept[what] = summed(kept.get(what, {}), counts)
-    mine = [window for window in faults["windows"] if window["name"] in names and window["name"] in aimed["windows"]]
+    mine = [
+        window
+        for window in faults["windows"]
+        if window["name"] in names and "aimed" in aimed["windows"].get(window["name"], {})
+    ]
     missing = missing_windows([window | aimed["windows"][window["name"]] for window in mine], after)
     last_ns = max(armed_ns, default=time.time_ns())
     for window in mine if not missing else []:

@@ -16,7 +16,7 @@ from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
 FAULTS_FILE = "faults.json"
 Answers = dict[str, dict[str, Any]]
-AHEAD_S, AHEAD_OF_KIND_S = 6, 4  # between choosing T0 and T0: to check and commit on all nodes, and more for each kind
+AHEAD_S, AHEAD_OF_KIND_S = 10, 4  # to T0: for all nodes to be asked and the clients to start, and more for each kind
 
 
 def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float | None = None) -> dict[str, Any]:

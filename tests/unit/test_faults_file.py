@@ -112,10 +112,10 @@ def answer(*names: str, backend: str = "nftables", **counts: dict[str, float]) -
 def test_each_kind_gets_four_seconds_more(storm: Path) -> None:
     before_ns = time.time_ns()
     told = plan_windows(storm, probes(), {})
-    assert (6 + 4 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (6 + 4 * 3 + 1.5) * 1e9
+    assert (10 + 4 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (10 + 4 * 3 + 1.5) * 1e9
     assert told["kinds"].keys() == {"partition", "shape"}, "whom the kill hits is not known yet"
     assert told["kinds"]["shape"][0]["links"] == {"n1": ["n2", "n3"]}
-    assert told["aims"] == [{"at_s": 20.0 - 5 - 4, "names": ["kill-1"]}] * 3
+    assert told["aims"] == [{"at_s": 20.0 - 8 - 4, "names": ["kill-1"]}] * 3
 
 
 def test_clocks_and_boots_are_kept(storm: Path) -> None:
