@@ -86,7 +86,8 @@ def choose_targets(folder: Path, names: list[str], primaries: list[str]) -> dict
     Raises:
         UserError: they can be aimed at nobody.
     """
-    faults, aimed, now_ns = read_json(folder / "faults.json"), read_aimed(folder), time.time_ns()
+    faults, aimed = read_json(folder / "faults.json"), read_aimed(folder)
+    now_ns = _let_end(faults["windows"], {KIND_OF[w["fault"]] for w in faults["windows"] if w["name"] in names})
     plan = yaml.safe_load((folder / "scenario.yml").read_text(encoding="utf-8"))
     cluster = read_json(folder / "cluster.json")
     open_still = [window for window in faults["windows"] if window["until_ns"] > now_ns + SPARE_NS]
@@ -147,6 +148,16 @@ def record_missed(folder: Path, names: list[str], why: str) -> None:
         if not told.get("armed_ns"):
             told["missed"] = why
     write_json(folder / AIMED_FILE, aimed)
+
+
+def _let_end(windows: list[Window], kinds: set[str]) -> int:
+    """Waits for windows of these kinds that are about to end, since arming anew would cut them short; says the time."""
+    while True:
+        now_ns = time.time_ns()
+        ends_ns = [window["until_ns"] for window in windows if KIND_OF[window["fault"]] in kinds]
+        if not any(now_ns < end_ns <= now_ns + SPARE_NS for end_ns in ends_ns):
+            return now_ns
+        time.sleep(POLL_S)
 
 
 def _told(window: Window) -> dict[str, Any]:

@@ -358,10 +358,14 @@ def arm(module: Any, action: str) -> dict[str, Any]:  # noqa: ANN401 - AnsibleMo
     systemctl = tool(module, "systemctl", "systemd")
     found_plan = read_plan()
     wanted = part_of(systemctl, windows, module.params["node"])
+    names = {window["name"] for window in wanted}
+    others = [window for window in found_plan if window["name"] not in names]
     if module.params["windows"] is None:
         for window in wanted:
             keep_begin(window, found_plan, now_ns)
-        wanted = [window for window in found_plan if window["name"] != module.params["name"]] + wanted
+        wanted = others + wanted
+    else:  # what is over stays for its counts, until somebody heals
+        wanted = [window for window in others if (window["until_ns"] or now_ns + 1) <= now_ns] + wanted
     old = {window["name"]: window for window in found_plan}
     new = {window["name"]: window for window in wanted}
     actions = [f"end {sentence(window)}" for name, window in old.items() if name not in new]

@@ -147,7 +147,7 @@ def test_every_fault_bites_and_nothing_is_lost(lab: Lab, scenario) -> None:
     assert all(window.effect_total for window in armed.windows)
     assert all(abs(clock.offset_ns) <= clock.error_ns + 50_000_000 for clock in armed.controller_clock.values())
     assert armed.controller_clock.keys() == set(NODES)
-    history = (json.loads(line) for line in (latest(path) / "history.jsonl").open())
+    history = map(json.loads, (latest(path) / "history.jsonl").read_text(encoding="utf-8").splitlines())
     (aim,) = [event["value"] for event in history if event["f"] == "aim"]
     assert aim["window"] == "pause-2"
     assert len(aim["primaries"]) == 1
