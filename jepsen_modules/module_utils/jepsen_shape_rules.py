@@ -15,6 +15,7 @@ from __future__ import annotations
 import calendar
 import ipaddress
 import json
+import re
 import math
 import time
 import urllib.parse
@@ -39,6 +40,7 @@ from ansible.module_utils.jepsen_shaping import Shape, Shaped, ShapingError
 
 PREFIX = "shape_"
 QUEUE_PREFIX = "shape_queue_"
+OWN = re.compile(r"shape(_done|_(in|out|queue)_[0-9]+)?")  # not those of netem, shape_netem...
 BASE = {"shape": -448, "shape_done": -447}  # partitions drop at -450
 FOREIGN_BITS = 0xFFFFFFFF ^ OURS
 ABOUT = "about: "
@@ -188,7 +190,7 @@ def script(windows: list[Shaped], controllers: list[str], queue: int, old: list[
             f"add chain inet jepsen {name} {{ type filter hook prerouting priority {priority}; policy accept; }}"
         )
         lines.append(f"flush chain inet jepsen {name}")
-    gone = [name for name in old if name.startswith(PREFIX) and name not in BASE and (own_queue or name != to_queue)]
+    gone = [name for name in old if OWN.fullmatch(name) and name not in BASE and (own_queue or name != to_queue)]
     lines += [f"{verb} chain inet jepsen {name}" for verb in ("flush", "delete") for name in gone]
     chains.update({"shape": shape, "shape_done": done})
     body = "".join(
@@ -201,7 +203,7 @@ def chains_of(listing: str | None) -> list[str]:
     """Lists the chains of shaping in what ``nft -j list table inet jepsen`` printed."""
     objects = json.loads(listing)["nftables"] if listing else []
     names = [item["chain"]["name"] for item in objects if "chain" in item]
-    return [name for name in names if name in BASE or name.startswith(PREFIX)]
+    return [name for name in names if OWN.fullmatch(name)]
 
 
 def removal(chains: list[str]) -> str:

