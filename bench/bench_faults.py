@@ -125,7 +125,7 @@ class Event:
 class Packets:
     """What was sent to a node, by number, and what of it the node heard."""
 
-    def __init__(self, sent_ns: array[int], heard: array[int]) -> None:
+    def __init__(self, sent_ns: "array[int]", heard: "array[int]") -> None:
         self.sent_ns = sent_ns
         self.heard_ns = dict(zip(heard[::2], heard[1::2], strict=True))
 
