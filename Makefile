@@ -43,10 +43,11 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
-# What takes longer: other releases and sizes of the lab, and twenty times up and down.
+# What takes longer: other releases and sizes of the lab, twenty times up and down, and a hundred controllers killed.
 test-slow: venv
 	@tests/install-packages
-	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
+	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 CALLMAYBE_KILL_ROUNDS=100 $(BIN)/pytest tests/lab/test_lab.py \
+	  tests/lab/test_lab_leaves_nothing.py tests/lab/test_controller_killed.py
 
 bench: venv
 	@$(BIN)/python bench/bench_recorder.py
