@@ -18,7 +18,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -150,17 +150,9 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         hosts = yaml.safe_load((ROOT / "inventory" / "lab.yml").read_text())["nodes"]["hosts"]
         self.addresses = {node: hosts[node]["ansible_host"] for node in NODES}
-        known = f"-oUserKnownHostsFile={STATE}/known_hosts"
-        self._login = [
-            "ssh",
-            "-F",
-            "none",
-            "-i",
-            f"{STATE}/ssh_key",
-            known,
-            "-oBatchMode=yes",
-            f"-oControlPath={folder}/%h",
-        ]
+        self._networks: dict[str, Path] = {}
+        files = f"-i {STATE}/ssh_key -oUserKnownHostsFile={STATE}/known_hosts -oControlPath={folder}/%h"
+        self._login = f"ssh -F none -oBatchMode=yes {files}".split()
 
     def __enter__(self) -> Self:
         for node in NODES:
@@ -189,10 +181,31 @@ class Lab:
         words = [*self._login, f"admin@{self.addresses[node]}", f"sudo sh -c {shlex.quote(command)}"]
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
+    def start_in_network(self, node: str, words: list[str]) -> subprocess.Popen[bytes]:
+        """Starts a program of this machine in the network of a node.
+
+        Among the node's own processes the kernel may grant no real-time priority (its group has none to give), and
+        without it whatever else the machine does comes between two packets.
+        """
+        if node not in self._networks:
+            wanted = self.run_all({node: "readlink /proc/self/ns/net"})[node].strip()
+            self._networks[node] = network_of(wanted)
+        command = ["nsenter", f"--net={self._networks[node]}", *words]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     def run_all(self, commands: dict[str, str]) -> dict[str, str]:
         """Runs a command on each node, all at once; returns what they printed."""
         started = {node: self.start(node, command) for node, command in commands.items()}
         return {node: finish(process, f"{commands[node]} on {node}").decode() for node, process in started.items()}
+
+
+def network_of(name: str) -> Path:
+    """Finds a network namespace by its name: that of the oldest of this machine's processes in it."""
+    for path in sorted(Path("/proc").glob("[0-9]*/ns/net"), key=lambda path: int(path.parts[2])):
+        with suppress(OSError):  # that process ended meanwhile
+            if str(path.readlink()) == name:
+                return path
+    sys.exit(f"no process of this machine is in the network {name}; run this as root, on the machine of the lab")
 
 
 def finish(process: subprocess.Popen[bytes], what: str) -> bytes:
@@ -208,13 +221,15 @@ def packets(lab: Lab, moments_ns: list[int]) -> Iterator[dict[str, Packets]]:
     """Lets packets flow meanwhile; fills the dictionary at its end."""
     program = (ROOT / "bench" / "stream.py").read_text()
 
-    def started(node: str, role: str, options: dict[str, Any]) -> subprocess.Popen[bytes]:
-        return lab.start(node, shlex.join(["python3", "-c", program, role, json.dumps({"port": PORT, **options})]))
+    def words(role: str, **options: Any) -> list[str]:  # noqa: ANN401 - they become JSON
+        return ["python3", "-c", program, role, json.dumps({"port": PORT, **options})]
 
-    listeners = {node: started(node, "hear", {}) for node in NODES}
+    listeners = {node: lab.start(node, shlex.join(words("hear"))) for node in NODES}
     time.sleep(1)
     speakers = {
-        node: started(node, "speak", {"addresses": [lab.addresses[p] for p in PEERS[node]], "moments_ns": moments_ns})
+        node: lab.start_in_network(
+            node, words("speak", addresses=[lab.addresses[peer] for peer in PEERS[node]], moments_ns=moments_ns)
+        )
         for node in (side[0] for side in SIDES)
     }
     time.sleep(1)

@@ -1,4 +1,4 @@
-"""What a node says and what a node hears, packet by packet; started on the nodes by bench_faults.py.
+"""What a node says and what a node hears, packet by packet; started in the nodes' networks by bench_faults.py.
 
 `stream.py speak '{"port": 1, "addresses": [...], "moments_ns": [...]}'` sends numbered packets to each address, every
 millisecond, and every 50 us near the moments. `stream.py hear '{"port": 1}'` notes them. Both end with their standard
