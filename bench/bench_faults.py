@@ -398,7 +398,7 @@ def print_all(ways: dict[str, list[Event]], counts: dict[str, int], took_s: dict
     windows = next(iter(ways.values()))
     print("faults  cuts and heals of five nodes against the moment that was given, from packets, at most so far off")
     print_ways(ways)
-    print(f"windows           {counts['within']} of {counts['windows']} within 100 us of the deadline on all nodes")
+    print(f"deadlines         {counts['within']} of {counts['windows']} within 100 us of the deadline on all nodes")
     print(
         f"                  ({counts['outside']} outside, {counts['not_known']} not known so closely; goal 99 of 100)"
     )
