@@ -6,6 +6,7 @@ valid into unknown; they never excuse what a checker has found.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -63,7 +64,7 @@ def judge(folder: Path) -> Results:
     path = folder / FAULTS_FILE
     evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(record.table, asked)
     operations = count_operations(record.table)
-    evidence = Evidence(evidence.windows, evidence.doubts + _never_succeeded(operations))
+    evidence = replace(evidence, doubts=evidence.doubts + _never_succeeded(operations))
     results = _weigh(record, scenario.checkers, evidence, Options())
     write_atomically(folder / RESULTS_FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     return results
@@ -89,7 +90,7 @@ def check_history(history: Path | str, checker: str, options: Options | None = N
     if path:
         evidence = evidence_of(read_faults(path), [])
     else:
-        evidence = Evidence(windows_in(record.table), [])
+        evidence = Evidence(windows_in(record.table), [], [])
         if evidence.windows:
             warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
             record.table.warnings.append(warning)
@@ -113,7 +114,7 @@ def read_results(folder: Path) -> Results:
 
 def _unarmed(table: Table, asked: list[str]) -> Evidence:
     """The evidence of a run without `faults.json`: enough only where no fault was asked for."""
-    return Evidence(windows_in(table), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked])
+    return Evidence(windows_in(table), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked], [])
 
 
 def _beside(history: Path | str) -> Path | None:
@@ -135,7 +136,7 @@ def _weigh(record: Record, checkers: list[str], evidence: Evidence, options: Opt
         "valid": valid,
         "reason": "; ".join(reasons) or "no checker was asked for",
         "doubts": evidence.doubts,
-        "warnings": record.table.warnings,
+        "warnings": record.table.warnings + evidence.warnings,
         "operations": count_operations(record.table),
         "checkers": judged,
     }

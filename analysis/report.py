@@ -18,6 +18,8 @@ from analysis.read import read_table
 from analysis.record import Record
 from analysis.run_folder import (
     FAULTS_FILE,
+    PARTITION,
+    SHAPE,
     Faults,
     Scenario,
     Window,
@@ -83,7 +85,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = lambda number: NOT_KNOWN if number is None else f"{number:,}"
+    environment.filters["count"] = lambda number: NOT_KNOWN if number is None else f"{round(number, 1):,.10g}"
     environment.filters["duration"] = _duration
     return environment
 
@@ -129,18 +131,28 @@ def _share(lost: int | None, acknowledged: int | None) -> str:
 
 
 def _window_row(window: Window) -> dict[str, Any]:
-    """A window and, for each node, whom it could not hear and what it dropped from them."""
-    dropped = window.dropped
-    nodes = list(window.grudge) + sorted((dropped or {}).keys() - window.grudge.keys())
+    """A window and, for each node that it touches, which peers and what it did, in the unit of its kind."""
+    effect, peers = window.effect, window.grudge or window.links
+    nodes = list(dict.fromkeys([*window.nodes, *sorted(effect or {})]))
     rows = []
     for node in nodes:
-        counts = None if dropped is None else dropped.get(node)
+        dropped = (window.dropped or {}).get(node)
         rows.append({
             "node": node,
-            "peers": [(peer, (counts or {}).get(peer, 0)) for peer in window.grudge.get(node, sorted(counts or {}))],
-            "total": None if counts is None else sum(counts.values()),
+            "peers": [(peer, (dropped or {}).get(peer, 0)) for peer in peers.get(node, sorted(dropped or {}))],
+            "by_peer": dropped is not None,
+            "total": None if effect is None else effect.get(node),
         })  # fmt: skip
-    return {"window": window, "rows": rows, "total": window.dropped_count, "doubt": window.doubt()}
+    about = {PARTITION: "Could not hear, packets dropped", SHAPE: "Shaped towards it"}.get(window.kind, "")
+    return {
+        "window": window,
+        "rows": rows,
+        "about": about,
+        "unit": window.kind.unit,
+        "total": window.effect_total,
+        "doubt": window.doubt(),
+        "span": f"from {window.from_s:g} s to {window.until_s:g} s",
+    }
 
 
 def _operation_rows(history: History, results: Results) -> list[dict[str, Any]]:
@@ -174,6 +186,7 @@ def _facts(scenario: Scenario, cluster: dict[str, Any], faults: Faults) -> list[
     workload = scenario.workload
     pace = [f"{workload[key]:g} {unit}" for key, unit in (("rate", "operations a second"), ("duration_s", "s"))
             if isinstance(workload.get(key), (int, float))]  # fmt: skip
+    far_ns = [abs(clock.offset_ns) + clock.error_ns for clock in faults.controller_clock.values()]
     facts = {
         "Scenario": scenario.scenario,
         "Seed": "" if scenario.seed is None else str(scenario.seed),
@@ -183,6 +196,7 @@ def _facts(scenario: Scenario, cluster: dict[str, Any], faults: Faults) -> list[
         "Nodes": " ".join(scenario.nodes),
         "Faults made by": faults.backend,
         "Clocks of the nodes within": "" if faults.clock_spread_ns is None else _duration(faults.clock_spread_ns / 1e9),
+        "The controller's clock from theirs at most": _duration(max(far_ns) / 1e9) if far_ns else "",
         "Started": "" if started is None else f"{started:%Y-%m-%d %H:%M:%S} UTC",
     }
     return [(name, value) for name, value in facts.items() if value]

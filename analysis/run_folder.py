@@ -22,7 +22,50 @@ SCENARIO_FILE = "scenario.yml"
 FAULTS_FILE = "faults.json"
 CLUSTER_FILE = "cluster.json"
 
+# A window is only as exact as the clocks: beyond this the reader is told.
+CLOCK_MARGIN_NS = 50_000_000
+
 _NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault, as evidence.
+
+    Attributes:
+        counters: those that show that it bit; the largest counts, since one packet may be delayed and doubled.
+        did, did_nothing, untested: parts of the sentences about it.
+        unit: of what is counted.
+    """
+
+    counters: tuple[str, ...]
+    did: str
+    did_nothing: str
+    untested: str
+    unit: str
+
+
+PARTITION = Kind(("dropped_packets",), "cut", "dropped no packets", "the cut was not tested", "packets dropped")
+SHAPE = Kind(
+    (
+        "shaped_packets",
+        "delayed_packets",
+        "lost_packets",
+        "duplicated_packets",
+        "reordered_packets",
+        "corrupted_packets",
+    ),
+    "shaped",
+    "shaped no packets",
+    "its links were not tested",
+    "packets shaped",
+)
+KIND_OF = {
+    "partition": PARTITION,
+    **dict.fromkeys(("slow", "flaky", "shape"), SHAPE),
+    "kill": Kind(("killed",), "killed", "killed no process", "the kill was not tested", "processes killed"),
+    "pause": Kind(("stopped_s",), "stopped", "stopped no process", "the pause was not tested", "s of standing still"),
+}
 
 
 class RunError(AnalysisError):
@@ -34,8 +77,14 @@ class Window(msgspec.Struct, frozen=True):
 
     Attributes:
         grudge: node: the peers that it must not hear.
+        links: node: the peers whose packets to it are shaped.
+        nodes_hit: the nodes whose processes are killed or paused.
         dropped: node: peer: packets dropped; None until the counters were read, and a node that could not be read is
             absent.
+        counts: node: counter: how much, of what each node did, likewise.
+        late: there if whom it hits was looked up shortly before it began.
+        late_s: by how much that was too late.
+        missed: why nobody was aimed at.
     """
 
     name: str
@@ -44,7 +93,14 @@ class Window(msgspec.Struct, frozen=True):
     fault: str = ""
     title: str = ""
     grudge: dict[str, list[str]] = {}
+    links: dict[str, list[str]] = {}
+    nodes_hit: list[str] = []
     dropped: dict[str, dict[str, int]] | None = None
+    counts: dict[str, dict[str, Any]] | None = None
+    late: dict[str, Any] | None = None
+    late_s: float = 0.0
+    armed_ns: int | None = None
+    missed: str | None = None
 
     @property
     def from_time(self) -> int:
@@ -57,29 +113,112 @@ class Window(msgspec.Struct, frozen=True):
         return round(self.until_s * _NS)
 
     @property
-    def dropped_count(self) -> int | None:
-        """Packets dropped on all nodes together; None if no counter was read."""
-        return None if self.dropped is None else sum(sum(peers.values()) for peers in self.dropped.values())
+    def kind(self) -> Kind:
+        """What the fault is made of."""
+        return KIND_OF.get(self.fault, PARTITION)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that it touches; with a back end that shapes what goes out, others count."""
+        return list(self.grudge) or list(self.links) or self.nodes_hit
+
+    @property
+    def effect(self) -> dict[str, float] | None:
+        """What each node did in it, in the kind's unit; None if no counter was read."""
+        if self.dropped is None and self.counts is None:
+            return None
+        effect = {node: float(sum(peers.values())) for node, peers in (self.dropped or {}).items()}
+        for node, counts in (self.counts or {}).items():
+            if node not in effect:
+                known = [counts.get(counter) or 0 for counter in self.kind.counters if counts.get("processes") != 0]
+                effect[node] = float(max(known, default=0))
+        return effect
+
+    @property
+    def effect_total(self) -> float | None:
+        """What all nodes did in it together; None if no counter was read."""
+        return None if self.effect is None else sum(self.effect.values())
 
     def doubt(self) -> str | None:
-        """Says why the window is no evidence, or None if it bit: at least one packet was dropped in it."""
-        if self.dropped_count:
+        """Says why the window is no evidence, or None if it bit: it dropped, shaped, killed or stopped something."""
+        if self.late is not None and self.armed_ns is None:
+            why = f" ({self.missed})" if self.missed else ""
+            return f"{self.name} was never aimed at {self.title}{why}, so {self.kind.untested}"
+        if self.effect_total:
             return None
-        if self.dropped is None:
-            return f"the counters of {self.name} were never read, so nobody knows whether it cut anything"
-        unread = [node for node in self.grudge if node not in self.dropped]
+        if self.effect is None:
+            return f"the counters of {self.name} were never read, so nobody knows whether it {self.kind.did} anything"
+        unread = [node for node in self.nodes if node not in self.effect]
         missing = f" (the counters of {', '.join(unread)} could not be read)" if unread else ""
-        return f"{self.name} dropped no packets{missing}, so the cut was not tested"
+        return f"{self.name} {self.kind.did_nothing}{missing}, so {self.kind.untested}"
+
+
+class ControllerClock(msgspec.Struct, frozen=True):
+    """How far a node's clock was from the controller's.
+
+    Attributes:
+        offset_ns: the node's less the controller's.
+        error_ns: the true offset is so near.
+        synchronized: whether NTP kept it; None where nobody said.
+    """
+
+    offset_ns: int
+    error_ns: int = 0
+    synchronized: bool | None = None
 
 
 class Faults(msgspec.Struct, frozen=True):
-    """What was armed, what it dropped, and how far apart the clocks were."""
+    """What was armed, what it did, how far apart the clocks were, and in which boots the nodes were seen."""
 
     windows: list[Window] = []
     t0_ns: int | None = None
     backend: str = ""
     clock_offsets_ns: dict[str, int] = {}
     clock_spread_ns: int | None = None
+    controller_clock: dict[str, ControllerClock] = {}
+    boot_ids: dict[str, list[str]] = {}
+
+    def warnings(self) -> list[str]:
+        """What a reader should know of clocks, restarts and delays, a sentence each."""
+        told = [_about_clock(node, clock) for node, clock in self.controller_clock.items() if _is_off(clock)]
+        if self.clock_spread_ns is not None and self.clock_spread_ns > CLOCK_MARGIN_NS:
+            told.append(
+                f"the nodes' clocks were {self.clock_spread_ns / _NS:.3g} s apart, and so were each window's begins"
+            )
+        told += [
+            f"{node} restarted in the middle of the run: its faults and their counters ended with it"
+            for node, boots in self.boot_ids.items()
+            if len(set(boots)) > 1
+        ]
+        for window in self.windows:
+            told += _about_counts(window)
+        return told + [
+            f"{window.name} was aimed {window.late_s:.1f} s too late, and was so much shorter"
+            for window in self.windows
+            if window.armed_ns is not None and window.late_s > 0
+        ]
+
+
+def _about_counts(window: Window) -> list[str]:
+    """What nodes said of a window that did not go as it should."""
+    counts = window.counts or {}
+    passed = sum(of_node.get("unshaped_packets") or 0 for of_node in counts.values())
+    told = [f"{passed:,} packets went by unshaped in {window.name}"] if passed else []
+    return told + [f"{window.name} on {node}: {of['error']}" for node, of in counts.items() if of.get("error")]
+
+
+def _is_off(clock: ControllerClock) -> bool:
+    return abs(clock.offset_ns) - clock.error_ns > CLOCK_MARGIN_NS
+
+
+def _about_clock(node: str, clock: ControllerClock) -> str:
+    way = "ahead of" if clock.offset_ns > 0 else "behind"
+    kept = {True: "", False: ", and NTP does not keep it", None: ""}[clock.synchronized]
+    early = "earlier" if clock.offset_ns > 0 else "later"
+    return (
+        f"the clock of {node} was {abs(clock.offset_ns) / _NS:.3g} s {way} the controller's "
+        f"(give or take {clock.error_ns / _NS:.2g} s{kept}): its windows began so much {early} than the history says"
+    )
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -118,10 +257,12 @@ class Evidence:
     Attributes:
         windows: By their beginning.
         doubts: One sentence for each window that is no evidence.
+        warnings: What a reader should know and what does not change the verdict.
     """
 
     windows: list[Window]
     doubts: list[str]
+    warnings: list[str]
 
 
 def read_scenario(folder: Path) -> Scenario:
@@ -172,7 +313,7 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     armed = {window.name for window in faults.windows}
     doubts = [f"{name} was asked for but never armed" for name in asked if name not in armed]
     doubts += [doubt for window in faults.windows if (doubt := window.doubt())]
-    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts)
+    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts, faults.warnings())
 
 
 def windows_in(table: Table) -> list[Window]:

@@ -23,13 +23,13 @@ class Outcome:
 
     Attributes:
         status: successful, failed, canceled or timeout.
-        failures: What failed, as sentences; the playbook may have rescued it.
-        unreachable: Hosts that could not be reached, as sentences; the playbook may have gone on without them.
+        failures: What failed: host (empty for this machine) and sentence; the playbook may have rescued it.
+        unreachable: Hosts that could not be reached, likewise; the playbook may have gone on without them.
     """
 
     status: str = "failed"
-    failures: list[str] = field(default_factory=list)
-    unreachable: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    unreachable: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -38,9 +38,21 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """The failures in one sentence, each said once."""
-        failures = self.failures if self.status == "failed" else []
-        return "; ".join(dict.fromkeys(self.unreachable + failures)) or f"ansible-playbook ended as {self.status}"
+        """The failures in one sentence; what several hosts say alike is said once, with their names before it."""
+        failures = [(host, f": {said}") for host, said in self.failures] if self.status == "failed" else []
+        hosts_of: dict[str, list[str]] = {}
+        for host, said in [(host, f" cannot be reached: {said}") for host, said in self.unreachable] + failures:
+            hosts = hosts_of.setdefault(said, [])
+            if host and host not in hosts:
+                hosts.append(host)
+        # Who reports what failed before repeats it.
+        repeated = [said for said in hosts_of if any(said[2:] in other and said != other for other in hosts_of)]
+        told = [
+            f"{' '.join(hosts)}{said}" if hosts else said.removeprefix(": ")
+            for said, hosts in hosts_of.items()
+            if said not in repeated
+        ]
+        return "; ".join(told) or f"ansible-playbook ended as {self.status}"
 
 
 def run_playbook(
@@ -88,7 +100,7 @@ def run_playbook(
         )
         outcome.status = result.status
         if not outcome.ok and not outcome.failures:
-            outcome.failures += _complaints(result.stdout.read())
+            outcome.failures += [("", said) for said in _complaints(result.stdout.read())]
     finally:
         shutil.rmtree(private, ignore_errors=True)
     return outcome
@@ -101,14 +113,16 @@ def _note_failure(outcome: Outcome, event: dict[str, Any]) -> None:
     result = data.get("res", {})
     host = data.get("host", "")
     if event["event"] == "runner_on_unreachable" and not result.get("skip_reason"):
-        outcome.unreachable.append(f"{host} cannot be reached: {_last_part(result.get('msg', ''))}")
+        outcome.unreachable.append((host, _last_part(result.get("msg", ""))))
     elif event["event"] == "runner_on_failed":
         said = result.get("stderr") if result.get("msg", "").startswith("non-zero return code") else result.get("msg")
-        sentence = _last_line(said or result.get("msg") or "failed without a word")
+        sentence = _last_line(said or result.get("msg") or "failed without a word").removeprefix("callmaybe: ")
         task = data.get("task", "").rpartition(" : ")[2]
         # Our own modules and sentences say what was attempted; of others the task's name does.
         about = "" if OWN_WORDS.search(data.get("task_action", "")) else f"{task}: "
-        outcome.failures.append(sentence if host in ("", "localhost") else f"{host}: {about}{sentence}")
+        delegated = result.get("_ansible_delegated_vars", {}).get("ansible_delegated_host", host)
+        local = delegated in ("", "localhost")
+        outcome.failures.append(("", sentence) if local else (host, f"{about}{sentence}"))
 
 
 def _complaints(printed: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Scenario and seed in, one run's plan out: every window and every client, with nothing left to chance."""
 
-import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import yaml
 
 from analysis.checkers import CHECKERS
 from callmaybe.project import ROLES, STORE, UserError
-from callmaybe.scenario import Fault, Scenario, find_scenario, load_scenario
-from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
+from callmaybe.scenario import Scenario, find_scenario, load_scenario
+from callmaybe.timeline import TimelineError, Window, expand_timeline
 from workloads.errors import WorkloadError
 from workloads.registry import find_client
 
@@ -33,11 +32,8 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
     """
     path = find_scenario(name)
     scenario = load_scenario(path)
-    _check_known(scenario, path)
-    if len(nodes) < 2:
-        raise UserError(
-            f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
-        )
+    check_known(scenario, path)
+    check_nodes(nodes)
     plan = {
         "scenario": path.stem,
         "title": scenario.title,
@@ -47,7 +43,7 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
         "variant": scenario.variant,
         "provision": scenario.provision if provision is None else provision,
         "workload": _workload(scenario, nodes),
-        "windows": _windows(scenario, path, nodes, random.Random(seed)),  # noqa: S311 - drawn again from its seed
+        "windows": make_windows(scenario, path, nodes, seed),
         "checkers": scenario.checkers,
     }
     if scenario.published is not None:
@@ -55,6 +51,18 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
     folder = _new_folder(path.stem)
     (folder / "scenario.yml").write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return folder
+
+
+def make_windows(scenario: Scenario, path: Path, nodes: list[str], seed: int) -> list[Window]:
+    """Every window of a scenario's timeline, in the order of its start.
+
+    Raises:
+        UserError: a fault does not fit these nodes.
+    """
+    try:
+        return expand_timeline(scenario.faults, nodes, seed, scenario.workload.duration)
+    except TimelineError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def known_databases() -> list[str]:
@@ -67,7 +75,16 @@ def known_variants(database: str) -> list[str]:
     return sorted(path.stem for path in (ROLES / database / "variants").glob("*.yml"))
 
 
-def _check_known(scenario: Scenario, path: Path) -> None:
+def check_nodes(nodes: list[str]) -> None:
+    """Raises UserError unless the nodes can be a cluster."""
+    if len(nodes) < 2:
+        raise UserError(
+            f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
+        )
+
+
+def check_known(scenario: Scenario, path: Path) -> None:
+    """Raises UserError if the scenario asks for a database, a variant, a checker or a workload that there is not."""
     questions = [
         ("database", scenario.database, known_databases()),
         ("variant", scenario.variant, known_variants(scenario.database)),
@@ -92,34 +109,6 @@ def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
         "timeout_s": float(load.timeout),
         "recovery_s": float(load.recovery),
     }
-
-
-def _windows(scenario: Scenario, path: Path, nodes: list[str], rng: random.Random) -> list[dict[str, Any]]:
-    """Every window of the timeline, in the order of its start."""
-    windows: list[dict[str, Any]] = []
-    for number, fault in enumerate(scenario.faults):
-        for turn in range(fault.times):
-            try:
-                grudge, title = make_grudge(fault.topology, nodes, _options(fault), rng.getrandbits(32))
-            except GrudgeError as error:
-                raise UserError(f"{path}: faults.{number}: {error}") from None
-            from_s = fault.at + turn * (fault.every or 0)
-            windows.append(
-                {
-                    "fault": fault.fault,
-                    "title": title,
-                    "from_s": float(from_s),
-                    "until_s": float(from_s + fault.duration),
-                    "grudge": grudge,
-                }
-            )
-    windows.sort(key=lambda window: window["from_s"])
-    return [{"name": f"cut-{count}", **window} for count, window in enumerate(windows, 1)]
-
-
-def _options(fault: Fault) -> dict[str, Any]:
-    given = {"groups": fault.groups, "node": fault.node, "from": fault.source, "to": fault.to}
-    return {key: value for key, value in given.items() if value is not None}
 
 
 def _new_folder(scenario: str) -> Path:

@@ -1,79 +1,114 @@
 """faults.json: written when the windows are armed, completed with their counters when they have ended."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from analysis.atomic import write_atomically
+from callmaybe.aims import plan_aims, read_aimed
+from callmaybe.arming import for_modules, missing_windows
+from callmaybe.counts import add_counts
 from callmaybe.project import UserError
+from callmaybe.run_files import read_json, write_json
+from callmaybe.timeline import KIND_OF
 from jepsen_modules.module_utils.jepsen_probe import clock_offsets
 
-Probes = dict[str, dict[str, Any]]
+FAULTS_FILE = "faults.json"
+Answers = dict[str, dict[str, Any]]
+AHEAD_S, AHEAD_OF_KIND_S = 10, 4  # to T0: for all nodes to be asked and the clients to start, and more for each kind
 
 
-def plan_windows(folder: Path, probes: Probes, ahead_s: float) -> dict[str, Any]:
-    """Chooses T0, a whole second at least `ahead_s` from now, and writes faults.json with all absolute times.
+def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float | None = None) -> dict[str, Any]:
+    """Chooses T0, a whole second ahead, and writes faults.json with all absolute times.
 
     Args:
         folder: the run's.
         probes: what jepsen_status returned on each node.
-        ahead_s: the time to commit the windows on all nodes before the first one may start.
+        clocks: what jepsen_clock returned of each node; may be empty.
+        ahead_s: the time to commit the windows on all nodes before the first one may start; None: by their kinds.
 
     Returns:
-        What was written.
+        `t0_ns`, `kinds` (for each kind in use, its windows as its module takes them) and `aims` (which late windows
+        are to be aimed together, and when).
 
     Raises:
         UserError: a node does not hear all others before anything is cut: the run would blame the database for it.
     """
     plan = yaml.safe_load((folder / "scenario.yml").read_text(encoding="utf-8"))
     _check_whole(plan["nodes"], probes)
-    t0_ns = (int(time.time() + ahead_s) + 1) * 10**9
+    cluster = read_json(folder / "cluster.json") if (folder / "cluster.json").exists() else {}
+    kinds = {KIND_OF[window["fault"]] for window in plan["windows"]}
+    t0_ns = (int(time.time() + (AHEAD_S + AHEAD_OF_KIND_S * len(kinds) if ahead_s is None else ahead_s)) + 1) * 10**9
     offsets_ns, spread_ns = clock_offsets({node: probe["one_way_ns"] for node, probe in probes.items()})
+    windows = [
+        {
+            **window,
+            "from_ns": t0_ns + round(window["from_s"] * 1e9),
+            "until_ns": t0_ns + round(window["until_s"] * 1e9),
+        }
+        for window in plan["windows"]
+    ]
     faults = {
         "t0_ns": t0_ns,
         "backend": "nftables",
         "clock_offsets_ns": offsets_ns,
         "clock_spread_ns": spread_ns,
-        "windows": [
-            {
-                **window,
-                "from_ns": t0_ns + round(window["from_s"] * 1e9),
-                "until_ns": t0_ns + round(window["until_s"] * 1e9),
-            }
-            for window in plan["windows"]
-        ],
+        "controller_clock": {node: _clock(answer) for node, answer in clocks.items() if "offset_ns" in answer},
+        "boot_ids": {node: [answer["boot_id"]] for node, answer in clocks.items() if "boot_id" in answer},
+        "windows": windows,
     }
-    write_atomically(folder / "faults.json", _encode(faults))
-    return faults
+    write_json(folder / FAULTS_FILE, faults)
+    return {"t0_ns": t0_ns, "kinds": for_modules(windows, cluster), "aims": plan_aims(windows)}
 
 
-def record_counters(folder: Path, statuses: Probes) -> dict[str, Any]:
-    """Adds to faults.json what each node dropped in each window.
+def record_armed(folder: Path, statuses: Answers, armed_ns: dict[str, int]) -> dict[str, Any]:
+    """Holds what the nodes list against what they should have, and notes what it is made of.
 
-    A node that is absent from `statuses` could not be read, and stays absent from `dropped`.
+    Args:
+        folder: the run's.
+        statuses: what jepsen_status returned on each node.
+        armed_ns: each node's clock when the last of its windows was committed.
+
+    Raises:
+        UserError: a node lacks a window, or has it too late.
     """
-    path = folder / "faults.json"
-    faults: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for window in faults["windows"]:
-        window["dropped"] = {
-            node: armed["dropped"]
-            for node, status in statuses.items()
-            for armed in status.get("windows", [])
-            if armed["name"] == window["name"]
-        }
-    faults["collected"] = True
-    write_atomically(path, _encode(faults))
+    faults = read_json(folder / FAULTS_FILE)
+    wrong = missing_windows(faults["windows"], statuses)
+    late = [node for node, at_ns in armed_ns.items() if at_ns >= faults["t0_ns"]]
+    if late:
+        wrong.append(f"{' '.join(late)} had them after T0: give it more time with -e arm_ahead_s=30")
+    if wrong:
+        raise UserError("; ".join(wrong))
+    made_of = [str(w["backend"]) for status in statuses.values() for w in status.get("windows", []) if w.get("backend")]
+    if made_of:
+        faults["backend"] = ", ".join(sorted(set(made_of)))
+    write_json(folder / FAULTS_FILE, faults)
     return faults
 
 
-def _encode(faults: dict[str, Any]) -> bytes:
-    return json.dumps(faults, indent=1).encode() + b"\n"
+def record_counters(folder: Path, statuses: Answers, clocks: Answers) -> dict[str, Any]:
+    """Adds to faults.json what each node did in each window, at whom the late ones were aimed, and who restarted.
+
+    A node that is absent from `statuses` could not be read, and stays absent from `dropped` and `counts`.
+    """
+    faults, aimed = read_json(folder / FAULTS_FILE), read_aimed(folder)
+    for window in faults["windows"]:
+        window.update(aimed["windows"].get(window["name"], {}))
+        add_counts(window, statuses, aimed["counted"].get(window["name"], {}))
+    for node, answer in clocks.items():
+        if "boot_id" in answer:
+            faults.setdefault("boot_ids", {}).setdefault(node, []).append(answer["boot_id"])
+    faults["collected"] = True
+    write_json(folder / FAULTS_FILE, faults)
+    return faults
 
 
-def _check_whole(nodes: list[str], probes: Probes) -> None:
+def _clock(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: answer.get(key) for key in ("offset_ns", "error_ns", "synchronized")}
+
+
+def _check_whole(nodes: list[str], probes: Answers) -> None:
     for node in nodes:
         heard = probes.get(node, {}).get("heard", {})
         deaf_to = [peer for peer in nodes if peer != node and not heard.get(peer)]

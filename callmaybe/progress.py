@@ -81,7 +81,7 @@ def describe_drive(path: Path) -> str:
     parts = [f"{_clock(at['elapsed_s'])}/{_clock(at['duration_s'])}", f"{at['ok']:,} ok"]
     parts += [f"{at[kind]:,} {word}" for kind, word in (("fail", "failed"), ("info", "unknown")) if at[kind]]
     if at["active_windows"]:
-        parts.append("cut: " + ", ".join(at["active_windows"]))
+        parts.append("now " + ", ".join(at["active_windows"]))
     if at.get("waiting_for"):
         parts.append(at["waiting_for"])
     return "   ".join(parts)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from analysis.run_folder import Window, read_faults
 from callmaybe.ansible import Outcome, run_playbook
 from callmaybe.progress import Progress
 
@@ -156,15 +157,19 @@ def describe_step(step: str, folder: Path) -> str:
         at = read("progress.json")
         return f"{at['ok']:,} ok   {at['fail']:,} failed   {at['info']:,} unknown"
     if step == "Collect":
-        return describe_drops(read("faults.json")["windows"])
+        return describe_effects(read_faults(folder / "faults.json").windows)
     return "report written"
 
 
-def describe_drops(windows: list[dict[str, Any]]) -> str:
-    """How many packets all windows dropped, and those that dropped none by their names."""
-    packets = {w["name"]: sum(sum(peers.values()) for peers in w.get("dropped", {}).values()) for w in windows}
-    if not packets:
+def describe_effects(windows: list[Window]) -> str:
+    """What all windows did, by the unit of their kinds, and those that did nothing by their names."""
+    if not windows:
         return "no faults in this scenario"
-    where = next(iter(packets)) if len(packets) == 1 else f"{len(packets)} windows"
-    idle = [name for name, count in packets.items() if not count]
-    return f"{sum(packets.values()):,} packets dropped in {where}" + (f", none in {', '.join(idle)}" if idle else "")
+    units: dict[str, list[Window]] = {}
+    for window in windows:
+        units.setdefault(window.kind.unit, []).append(window)
+    sums = {unit: sum(window.effect_total or 0 for window in some) for unit, some in units.items()}
+    said = ", ".join(f"{round(total, 1):,.10g} {unit}" for unit, total in sums.items())
+    idle = [window.name for window in windows if not window.effect_total]
+    where = f" in {windows[0].name}" if len(windows) == 1 else ""
+    return f"{said}{where}" + (f"; nothing in {', '.join(idle)}" if idle else "")

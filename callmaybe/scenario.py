@@ -7,27 +7,13 @@ from typing import Any
 import msgspec
 import yaml
 
+from callmaybe.duration import Duration, decode_duration
+from callmaybe.fault import CHOICES, FAULTS, AnyFault, Fault, Flaky, Pattern, Patterned, Shape, Slow, shape_of
 from callmaybe.project import SCENARIOS, UserError
 
-_UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 WHOLE = "must be whole seconds: nftables begins and ends a window on a second"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
-
-
-class Duration(float):
-    """A length of time in seconds, written as a number with its unit: `500ms`, `30s`, `2m`, `1h`."""
-
-    @classmethod
-    def parse(cls, text: object) -> "Duration":
-        """The duration that a text stands for.
-
-        Raises:
-            ValueError: it has no unit, or is no duration at all.
-        """
-        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError(f"Expected a duration with its unit, such as `30s`, got `{text}`")
-        return cls(float(match[1]) * _UNITS_S[match[2]])
+PORT = re.compile(r"(tcp|udp) [0-9]{1,5}")
+Mistake = tuple[str, bool, str]  # the key's path, whether it is wrong, why
 
 
 class Workload(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,21 +25,6 @@ class Workload(msgspec.Struct, forbid_unknown_fields=True):
     clients_per_node: int = 1
     timeout: Duration = Duration(5)
     recovery: Duration = Duration(60)
-
-
-class Fault(msgspec.Struct, forbid_unknown_fields=True, rename={"duration": "for", "source": "from"}):
-    """A fault, `at` after the start, for `duration`; `times` of them, one every `every`."""
-
-    at: Duration
-    duration: Duration
-    fault: str
-    topology: str = "halves"
-    groups: list[list[str]] | None = None
-    node: str | None = None
-    source: list[str] | None = None
-    to: list[str] | None = None
-    every: Duration | None = None
-    times: int = 1
 
 
 class Published(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,7 +47,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     workload: Workload
     checkers: list[str]
     variant: str = "default"
-    faults: list[Fault] = []
+    faults: list[AnyFault] | Patterned = []
     published: Published | None = None
     provision: bool = True
 
@@ -107,7 +78,7 @@ def load_scenario(path: Path) -> Scenario:
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        found = msgspec.convert(yaml.safe_load(text), Scenario, dec_hook=_duration)
+        found = msgspec.convert(yaml.safe_load(text), Scenario, dec_hook=decode_duration)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except yaml.MarkedYAMLError as error:
@@ -116,14 +87,18 @@ def load_scenario(path: Path) -> Scenario:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         line, key = _locate(tree, where.strip("`"), what)
-        raise UserError(f"{path}:{line}: {key}: {what[0].lower()}{what[1:]}") from None
+        raise UserError(f"{path}:{line}: {key}: {_explained(what, key)}") from None
     return _sensible(found, path, tree)
 
 
-def _duration(kind: type, value: object) -> object:
-    if kind is Duration:
-        return Duration.parse(value)
-    raise NotImplementedError(kind)
+def _explained(what: str, key: str) -> str:
+    """Says what msgspec found wrong in a scenario's own words: with the values that are known."""
+    value = re.search(r"'(.*)'", what)
+    if what.startswith("Invalid value") and key.endswith("fault") and value:
+        return f"unknown fault '{value[1]}'; known: {', '.join(FAULTS)}"
+    if what.startswith("Invalid enum value") and value:
+        return f"unknown {key.rpartition('.')[2]} '{value[1]}'; known: {', '.join(CHOICES[key.rpartition('.')[2]])}"
+    return f"{what[0].lower()}{what[1:]}"
 
 
 def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenario:
@@ -136,28 +111,79 @@ def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenari
         ("$.workload.clients_per_node", load.clients_per_node < 1, "must be at least 1"),
         ("$.checkers", not scenario.checkers, "must name at least one checker"),
     ]
-    for index, fault in enumerate(scenario.faults):
-        where = f"$.faults[{index}]"
-        times = {"at": fault.at, "for": fault.duration, "every": fault.every or 0}
-        last_end = fault.at + fault.duration + (fault.times - 1) * (fault.every or 0)
-        mistakes += [
-            (f"{where}.fault", fault.fault != "partition", f"unknown fault '{fault.fault}'; known: partition"),
-            (f"{where}.for", fault.duration <= 0, "must be above 0"),
-            *[(f"{where}.{key}", time % 1 != 0, WHOLE) for key, time in times.items()],
-            (f"{where}.times", fault.times < 1, "must be at least 1"),
-            (f"{where}.times", fault.times > 1 and fault.every is None, "needs `every` beside it"),
-            (f"{where}.every", fault.every is not None and fault.every <= fault.duration, "must be longer than `for`"),
-            (
-                f"{where}.for",
-                last_end > load.duration,
-                f"ends at {last_end:g} s, after the workload's {load.duration:g} s",
-            ),
-        ]
+    if isinstance(scenario.faults, Patterned):
+        mistakes += _mistakes_of_pattern(scenario.faults.pattern, load.duration)
+    else:
+        for index, fault in enumerate(scenario.faults):
+            mistakes += _mistakes_of_listed(fault, f"$.faults[{index}]", load.duration)
     for where, wrong, why in mistakes:
         if wrong:
             line, key = _locate(tree, where, "")
             raise UserError(f"{path}:{line}: {key}: {why}")
     return scenario
+
+
+def _mistakes_of_listed(fault: Fault, where: str, run_s: float) -> list[Mistake]:
+    """What may be wrong with a fault of the list: where, whether it is, and why."""
+    every, length = fault.every or Duration(0), fault.duration or Duration(0)
+    times = {"at": fault.at or Duration(0), "for": length, "every": every}
+    last_end = times["at"] + length + (fault.times - 1) * every
+    return [
+        (where, fault.at is None, "missing required field `at`"),
+        (where, fault.duration is None, "missing required field `for`"),
+        (f"{where}.weight", fault.weight != 1, "belongs into a pattern; in a list every fault happens"),
+        (f"{where}.for", length <= 0, "must be above 0"),
+        *[(f"{where}.{key}", time % 1 != 0, WHOLE) for key, time in times.items()],
+        (f"{where}.times", fault.times < 1, "must be at least 1"),
+        (f"{where}.times", fault.times > 1 and fault.every is None, "needs `every` beside it"),
+        (f"{where}.every", fault.every is not None and every <= length, "must be longer than `for`"),
+        (f"{where}.for", last_end > run_s, f"ends at {last_end:g} s, after the workload's {run_s:g} s"),
+        *_mistakes_of_options(fault, where),
+    ]
+
+
+def _mistakes_of_pattern(pattern: Pattern, run_s: float) -> list[Mistake]:
+    where = "$.faults.pattern"
+    times = {"every": pattern.every, "for": pattern.duration, "at": pattern.begin, "quiet": pattern.quiet}
+    no_room = (
+        f"leaves no room for one window in the workload's {run_s:g} s with {pattern.quiet:g} s of quiet at the end"
+    )
+    mistakes: list[Mistake] = [
+        *[(f"{where}.{key}", time % 1 != 0, WHOLE) for key, time in times.items()],
+        (f"{where}.for", pattern.duration <= 0, "must be above 0"),
+        (f"{where}.every", pattern.every <= pattern.duration, "must be longer than `for`"),
+        (f"{where}.every", pattern.begin + pattern.duration + pattern.quiet > run_s, no_room),
+    ]
+    for index, fault in enumerate(pattern.faults):
+        timed = {"at": fault.at, "for": fault.duration, "every": fault.every, "times": fault.times != 1 or None}
+        here = f"{where}.faults[{index}]"
+        mistakes += [(f"{here}.{key}", given is not None, "the pattern says when") for key, given in timed.items()]
+        mistakes += _mistakes_of_options(fault, here)
+    return mistakes
+
+
+def _mistakes_of_options(fault: Fault, where: str) -> list[Mistake]:
+    """What may be wrong with the options of any fault, wherever it stands."""
+    mistakes: list[Mistake] = [
+        (f"{where}.ports", PORT.fullmatch(port) is None, f"expected ports such as `tcp 9092`, got `{port}`")
+        for port in getattr(fault, "ports", [])
+    ]
+    if isinstance(fault, Slow | Flaky | Shape):
+        mistakes += _mistakes_of_shape(shape_of(fault), where)
+    return mistakes
+
+
+def _mistakes_of_shape(shape: dict[str, Any], where: str) -> list[Mistake]:
+    """What each number alone cannot say; the modules refuse the same."""
+    delay_ms = shape.get("delay_ms", 0)
+    late = "is more than delay_ms: no packet arrives before it was sent"
+    return [
+        (where, not shape, "does nothing to packets; say delay_ms, loss or another of its options"),
+        (f"{where}.jitter_ms", shape.get("jitter_ms", 0) > delay_ms, late),
+        (f"{where}.reorder", "reorder" in shape and not delay_ms, "needs delay_ms, for others to overtake"),
+        (f"{where}.gilbert", "gilbert" in shape and "loss" in shape, "stands in place of loss: give one of them"),
+        (f"{where}.loss_correlation", shape.get("loss_correlation") == 100, "lets the first packet decide for all"),
+    ]
 
 
 def _locate(tree: yaml.Node | None, where: str, what: str) -> tuple[int, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: jepsen_heal
-short_description: Ends every fault that this project's rules make on this node
+short_description: Ends every fault of all kinds on this node
 description:
-  - Deletes the nftables table C(inet jepsen), and nothing else. Where there is none, nothing changes.
+  - Ends what each kind of fault has armed, whatever state it is in, then deletes the nftables table C(inet jepsen), and
+    touches nothing else. Where nothing is, nothing changes. A kind that fails keeps no other from being ended.
+  - Looks again afterwards, and succeeds only if nothing is left. Two at once do no harm.
 options: {}
 attributes:
   check_mode:
@@ -14,18 +16,18 @@ attributes:
     description: Says what would end.
   diff_mode:
     support: full
-    description: Shows the rules before and after.
+    description: Shows what is armed before and after, a line a window.
 author: the Call Me Maybe authors
 """
 
 EXAMPLES = r"""
-- name: End all network faults
+- name: End all faults
   jepsen_heal:
 """
 
 RETURN = r"""
 changed:
-  description: Whether there was a table to delete.
+  description: Whether there was something to remove.
   type: bool
   returned: always
 actions:
@@ -39,13 +41,16 @@ windows:
   elements: dict
   returned: success
   contains:
+    kind: {description: "C(partition), C(shape) or C(process).", type: str}
     name: {description: Name., type: str}
+    title: {description: What this node's part of it does., type: str}
     from_ns: {description: "Begin, nanoseconds since the epoch.", type: int}
     until_ns: {description: "End, or null for never.", type: int}
-    peers: {description: "For each peer that this node did not hear, its addresses.", type: dict}
-    dropped: {description: "For each peer, how many packets were dropped.", type: dict}
+    peers: {description: "For each peer that it concerned, its addresses.", type: dict}
+    counts: {description: "What it did, by the name of the count, such as C(dropped_packets).", type: dict}
+    backend: {description: What did it., type: str}
 backend:
-  description: What dropped the packets, C(nftables).
+  description: What the faults were made of, such as C(nftables); several with spaces between.
   type: str
   returned: always
 started_at_ns:
@@ -53,7 +58,7 @@ started_at_ns:
   type: int
   returned: always
 applied_at_ns:
-  description: This node's clock when the table was gone; null where there was nothing to delete.
+  description: This node's clock when nothing was left; null where there was nothing to remove.
   type: int
   returned: success
 """
@@ -61,46 +66,43 @@ applied_at_ns:
 import time
 from typing import Any
 
+from ansible.module_utils import jepsen_armed
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_nft import BACKEND, Nft, NftError, describe, parse, windows_of
-from ansible.module_utils.jepsen_node import tool
 
 
 def heal(module: AnsibleModule) -> dict[str, Any]:
-    """Does the module's work and returns its result."""
+    """Does the module's work and returns its result; ``left`` is what could not be removed."""
     started_at_ns = time.time_ns()
-    nft = Nft(tool(module, "nft", "nftables"))
-    listing = nft.read()
-    # What we cannot read (somebody edited it) is healed all the same.
-    try:
-        found = parse(listing) if listing else []
-    except NftError as error:
-        found = []
-        module.warn(str(error))
-    windows = windows_of(found)
-    actions = [f"end {window['name']}, which dropped {sum(window['dropped'].values())} packets" for window in windows]
-    if listing is not None:
-        actions.append("delete the table inet jepsen")
-        if not module.check_mode:
-            nft.commit("add table inet jepsen\ndelete table inet jepsen\n")
+    windows, unread = jepsen_armed.found(module)
+    actions, wrong = jepsen_armed.end(module)
+    left = [] if module.check_mode else jepsen_armed.left(module)
+    for sentence in dict.fromkeys(unread + wrong):
+        module.warn(sentence)
     return {
         "changed": bool(actions),
         "actions": actions,
         "windows": windows,
-        "backend": BACKEND,
+        "backend": jepsen_armed.backends(windows),
         "started_at_ns": started_at_ns,
         "applied_at_ns": time.time_ns() if actions and not module.check_mode else None,
-        "diff": {"before": describe(found), "after": ""},
+        "diff": {"before": "".join(f"{w['kind']} {w['name']}: {w['title']}\n" for w in windows), "after": ""},
+        "left": left,
+        "wrong": wrong,
     }
 
 
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        result = heal(module)
-    except NftError as error:
-        module.fail_json(msg=str(error))
+    result = heal(module)
+    left, wrong = result.pop("left"), result.pop("wrong")
+    if left:
+        because = f"; {'; '.join(wrong)}" if wrong else ""
+        module.fail_json(
+            msg=f"not healed, this is left: {'; '.join(left)}{because}; mend that, and heal again", **result
+        )
+    if module.check_mode and wrong:
+        module.fail_json(msg=f"cannot say what a heal would do: {'; '.join(wrong)}", **result)
     module.exit_json(**result)
 
 

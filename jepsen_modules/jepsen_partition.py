@@ -12,7 +12,7 @@ description:
   - Every node gets the same arguments (but I(node)) and works out its own part. The windows armed before by this module
     are replaced; other faults stay.
   - The controller is always heard. If a peer has the controller's address the module refuses.
-  - Where windows overlap, a packet counts for the first of them.
+  - Where windows overlap, a packet counts for the first of them, and windows that reject come after all others.
 options:
   nodes:
     description: Inventory names of all nodes of the cluster. In I(topology=halves) the first ones are the minority.
@@ -43,21 +43,53 @@ options:
   topology:
     description: Who is cut off from whom. C(halves) where neither this nor I(windows) is given.
     type: str
-    choices: [halves, groups, random-halves, isolate, one-way]
+    choices: [halves, groups, random-halves, isolate, majority, minority-third, bridge, majorities-ring, one-way]
   groups:
     description:
       - For I(topology=groups), groups of nodes such as C(n1 n2 | n3 n4 n5), or a list of lists.
       - Who is in no group hears everybody.
     type: raw
   isolate:
-    description: For I(topology=isolate), the node; one is drawn by I(seed) where it is absent.
-    type: str
+    description:
+      - For I(topology=isolate), the node, and for I(topology=bridge), the one in the middle; one is drawn by I(seed)
+        where it is absent.
+      - A target, such as C(n3), C(primary), C(minority) or C(40%).
+    type: raw
+    aliases: [bridge]
   from:
-    description: For I(topology=one-way), the nodes that are no longer heard.
+    description: For I(topology=one-way), a target, the nodes that are no longer heard; all others where it is absent.
     type: raw
   to:
-    description: For I(topology=one-way), the nodes that no longer hear them.
+    description: For I(topology=one-way), a target, the nodes that no longer hear them; all others where it is absent.
     type: raw
+  groups_of_nodes:
+    description: For each group, its nodes; targets may name groups.
+    type: dict
+    default: {}
+  primaries:
+    description: The nodes that are primaries now, which targets may ask for.
+    type: list
+    elements: str
+  ports:
+    description:
+      - Cuts these ports only, such as C(tcp 9092), at either end of a connection, so that requests and replies are cut.
+      - All traffic where none is given. Each window of I(windows) has its own.
+    type: list
+    elements: str
+    default: []
+  reject:
+    description:
+      - Answers what is dropped by a TCP reset, or by ICMP's port unreachable, instead of saying nothing. The kernel
+        limits how many of the latter it sends.
+      - Resets and unreachables from the peers are let in meanwhile, because both sides of a cut may answer.
+    type: bool
+    default: false
+  flapping_s:
+    description:
+      - Seconds on and seconds off, in turns, within I(duration_s), such as C([2, 3]).
+      - Makes windows C(NAME.1), C(NAME.2) and so on.
+    type: list
+    elements: int
   seed:
     description: For what I(topology) draws. The same seed draws the same.
     type: int
@@ -87,6 +119,15 @@ options:
         description: For each node, the peers that it must not hear.
         type: dict
         required: true
+      ports:
+        description: As I(ports).
+        type: list
+        elements: str
+        default: []
+      reject:
+        description: As I(reject).
+        type: bool
+        default: false
       from_ns:
         description: Begin, nanoseconds since the epoch, on a whole second (nft knows no fractions).
         type: int
@@ -121,6 +162,19 @@ EXAMPLES = r"""
     topology: one-way
     from: n1
     to: n3
+    duration_s: 60
+
+- name: Refuse the primary's Kafka for a minute, two seconds on and three off
+  jepsen_partition:
+    nodes: [n1, n2, n3]
+    node: "{{ inventory_hostname }}"
+    faults_allowed: {n1: true, n2: true, n3: true}
+    topology: isolate
+    isolate: primary
+    primaries: [n2]
+    ports: [tcp 9092]
+    reject: true
+    flapping_s: [2, 3]
     duration_s: 60
 
 - name: Arm a timeline
@@ -158,6 +212,8 @@ windows:
     until_ns: {description: "End, or null for never.", type: int}
     grudge: {description: "For each node, the peers that it must not hear.", type: dict}
     peers: {description: "For each peer that this node does not hear, its addresses.", type: dict}
+    ports: {description: "The ports that alone are cut; none for all traffic.", type: list}
+    reject: {description: Whether it answers what it drops., type: bool}
 controllers:
   description: Addresses that are always heard.
   type: list
@@ -179,6 +235,7 @@ applied_at_ns:
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -190,7 +247,7 @@ from ansible.module_utils.jepsen_address import (
     resolve,
     ssh_clients,
 )
-from ansible.module_utils.jepsen_grudge import TOPOLOGIES, GrudgeError, check_grudge, make_grudge
+from ansible.module_utils.jepsen_grudge import TOPOLOGIES, GrudgeError, check_grudge, flap, make_grudge
 from ansible.module_utils.jepsen_nft import (
     BACKEND,
     Nft,
@@ -200,6 +257,7 @@ from ansible.module_utils.jepsen_nft import (
     describe,
     exempt_rules,
     parse,
+    read_ports,
     script,
     window_rules,
     windows_of,
@@ -222,9 +280,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "controllers": {"type": "list", "elements": "str", "default": []},
     "topology": {"type": "str", "choices": list(TOPOLOGIES)},
     "groups": {"type": "raw"},
-    "isolate": {"type": "str"},
+    "isolate": {"type": "raw", "aliases": ["bridge"]},
     "from": {"type": "raw"},
     "to": {"type": "raw"},
+    "groups_of_nodes": {"type": "dict", "default": {}},
+    "primaries": {"type": "list", "elements": "str"},
+    "ports": {"type": "list", "elements": "str", "default": []},
+    "reject": {"type": "bool", "default": False},
+    "flapping_s": {"type": "list", "elements": "int"},
     "seed": {"type": "int", "default": 0},
     "name": {"type": "str", "default": "cut-1"},
     "duration_s": {"type": "str", "default": "600"},
@@ -234,18 +297,33 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "options": {
             **WINDOW_OPTIONS,
             "grudge": {"type": "dict", "required": True},
+            "ports": {"type": "list", "elements": "str", "default": []},
+            "reject": {"type": "bool", "default": False},
         },
     },
 }
 
 
-def window_of_topology(parameters: dict[str, Any], now_ns: int) -> dict[str, Any]:
-    """Makes the window that begins now."""
+def windows_of_topology(parameters: dict[str, Any], now_ns: int) -> list[dict[str, Any]]:
+    """Makes the window that begins now, or the turns of one that flaps."""
     options = {"groups": parameters["groups"], "node": parameters["isolate"]}
     options.update({"from": parameters["from"], "to": parameters["to"]})
-    grudge, title = make_grudge(parameters["topology"] or "halves", parameters["nodes"], options, parameters["seed"])
+    known = {"groups": parameters["groups_of_nodes"], "primaries": parameters["primaries"]}
+    topology = parameters["topology"] or "halves"
+    grudge, title = make_grudge(topology, parameters["nodes"], options, parameters["seed"], **known)
     bounds = bounds_from_now(parameters["duration_s"], now_ns)
-    return {"name": parameters["name"], "title": title, "grudge": grudge, **bounds}
+    window = {"name": parameters["name"], "title": title, "grudge": grudge, **bounds}
+    window.update(ports=parameters["ports"], reject=parameters["reject"])
+    turns = parameters["flapping_s"]
+    if turns is None:
+        return [window]
+    if len(turns) != 2 or window["until_ns"] is None:
+        raise RefusedError("flapping_s needs two numbers, seconds on and seconds off, and a duration_s that ends")
+    flaps = flap(window["from_ns"] // SECOND_NS, window["until_ns"] // SECOND_NS, *turns)
+    return [
+        {**window, "name": f"{window['name']}.{number}", "from_ns": begin * SECOND_NS, "until_ns": end * SECOND_NS}
+        for number, (begin, end) in enumerate(flaps, 1)
+    ]
 
 
 def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[str]]:
@@ -266,25 +344,33 @@ def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[di
     return addresses, controllers
 
 
-def keep_begin(window: dict[str, Any], found: list[Rule], peers: dict[str, list[str]]) -> None:
+def keep_begin(window: dict[str, Any], found: list[Rule]) -> None:
     """Lets a window that is armed just so, and only ends at another time, keep its begin: the cut goes on."""
-    mine = [
-        rule for rule in found if rule.window == window["name"] and (rule.from_s or 0) * SECOND_NS <= window["from_ns"]
-    ]
-    alive = [rule for rule in mine if rule.until_s is None or rule.until_s * SECOND_NS > window["from_ns"]]
-    cut: dict[str, set[str]] = {rule.peer: set() for rule in alive}
-    for rule in alive:
-        cut[rule.peer].update(rule.addresses)
-    if alive and cut == {peer: set(addresses) for peer, addresses in peers.items()}:
+    name, begin_ns = window["name"], window["from_ns"]
+    mine = [r for r in found if r.window == name and (r.from_s or 0) * SECOND_NS <= begin_ns]
+    alive = [rule for rule in mine if rule.until_s is None or rule.until_s * SECOND_NS > begin_ns]
+    wanted = [rule for rule in rules_of(window) if rule.window]
+    if alive and [replace(r, from_s=0, until_s=0) for r in alive] == [replace(r, from_s=0, until_s=0) for r in wanted]:
         window["from_ns"] = (alive[0].from_s or 0) * SECOND_NS
 
 
+def rules_of(window: dict[str, Any]) -> list[Rule]:
+    """Turns this node's part of a window into rules."""
+    until_s = None if window["until_ns"] is None else window["until_ns"] // SECOND_NS
+    ports = read_ports(window["ports"])
+    from_s = window["from_ns"] // SECOND_NS
+    rules: list[Rule] = window_rules(window["name"], window["peers"], from_s, until_s, ports, reject=window["reject"])
+    return rules
+
+
 def wanted_rules(windows: list[dict[str, Any]], controllers: list[str]) -> list[Rule]:
-    """Turns this node's part of the windows into rules; a node that hears everybody gets none."""
-    rules = []
-    for window in windows:
-        until_s = None if window["until_ns"] is None else window["until_ns"] // SECOND_NS
-        rules += window_rules(window["name"], window["peers"], window["from_ns"] // SECOND_NS, until_s)
+    """Turns this node's part of the windows into rules; a node that hears everybody gets none.
+
+    Windows that reject let the peers' resets in, so they stand behind those that drop everything.
+    """
+    rules: list[Rule] = [
+        rule for window in sorted(windows, key=lambda window: bool(window["reject"])) for rule in rules_of(window)
+    ]
     return exempt_rules(controllers) + rules if rules else []
 
 
@@ -326,19 +412,21 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         raise RefusedError(wrong)
     refuse_forbidden(module.params)
     given = module.params["windows"]
-    windows = (
-        [window_of_topology(module.params, started_at_ns)] if given is None else [dict(window) for window in given]
-    )
+    windows = windows_of_topology(module.params, started_at_ns) if given is None else [dict(window) for window in given]
     check_windows(windows, started_at_ns)
     for window in windows:
         check_grudge(window["grudge"], module.params["nodes"])
+        try:
+            read_ports(window["ports"])
+        except ValueError as error:
+            raise RefusedError(f"window {window['name']}: {error}") from error
     addresses, controllers = find_peers(module, windows)
     nft = Nft(tool(module, "nft", "nftables"))
     found = parse(nft.read() or '{"nftables": []}')
     for window in windows:
         window["peers"] = {peer: addresses[peer] for peer in window["grudge"].get(module.params["node"], [])}
-        if given is None:
-            keep_begin(window, found, window["peers"])
+        if given is None and module.params["flapping_s"] is None:
+            keep_begin(window, found)
     wanted = wanted_rules(windows, controllers)
     actions = compare(found, wanted)
     if actions:

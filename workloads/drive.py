@@ -1,8 +1,8 @@
 """The drive: makes a run's workload happen and records it.
 
-`python -m workloads.drive FOLDER` reads scenario.yml, cluster.json and faults.json there and writes history.jsonl and
-progress.json. Exit status: 0 when the final reads were made, whatever they said; 3 when the run could not be driven,
-or not to its end; 130 when it was interrupted.
+`python -m workloads.drive FOLDER [--follow PID]` reads scenario.yml, cluster.json and faults.json there, and aimed.json
+as it comes, and writes history.jsonl and progress.json. Exit status: 0 when the final reads were made, whatever they
+said; 3 when the run could not be driven, or not to its end; 130 when it was interrupted.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from workloads.clock import RunClock
 from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 from workloads.inputs import Inputs, read_inputs
+from workloads.nemesis import Nemesis
 from workloads.pace import Pace
 from workloads.progress import ProgressFile, Status
 from workloads.recorder import Recorder
@@ -26,8 +27,8 @@ LATEST_START_S = 1.0  # after T0: later, the faults would have begun without the
 EARLIEST_START_S = 600.0  # before T0: earlier, somebody's clock is wrong
 
 
-def drive(folder: Path) -> int:
-    """Drives the run in a folder and returns the exit status.
+def drive(folder: Path, follow: int | None = None) -> int:
+    """Drives the run in a folder and returns the exit status; the end of the process `follow` ends it early.
 
     Raises:
         WorkloadError: It cannot be driven, or not to its end.
@@ -38,9 +39,15 @@ def drive(folder: Path) -> int:
     workers = make_workers(inputs)
     recorder = Recorder(folder / HISTORY_FILE, clock)
     status = Status()
-    scheduler = Scheduler(spec, windows, workers, recorder, clock, status)
+    nemesis = Nemesis(folder, windows, recorder)
+    scheduler = Scheduler(spec, windows, workers, recorder, clock, status, nemesis)
     progress = ProgressFile(folder / "progress.json", status, recorder, clock, spec.duration_s, windows)
-    watch = Watch(progress.write, scheduler.interrupt)
+
+    def each_second() -> None:
+        progress.write()
+        scheduler.look_at_aims()
+
+    watch = Watch(each_second, scheduler.interrupt, follow)
     watch.start()
     try:
         scheduler.run()
@@ -98,8 +105,10 @@ def main() -> int:
     """Runs the command line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workloads.drive", description="Drives the workload of a run.")
     parser.add_argument("folder", type=Path, help="the run's folder, with scenario.yml, cluster.json and faults.json")
+    parser.add_argument("--follow", type=int, metavar="PID", help="a process whose end ends the run")
     try:
-        return drive(parser.parse_args().folder)
+        asked = parser.parse_args()
+        return drive(asked.folder, asked.follow)
     except WorkloadError as error:
         say(str(error))
         return COULD_NOT_RUN

@@ -39,12 +39,13 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A fault's window, in seconds since T0."""
+    """A fault's window, in seconds since T0; `late` is there if whom it hits is looked up only shortly before."""
 
     name: str
     title: str
     from_s: float
     until_s: float
+    late: dict[str, Any] | None = None
 
 
 class Faults(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ class Recorder:
         process: int | Literal["nemesis"],
         type: Literal["invoke", "ok", "fail", "info"],  # noqa: A002  (the field's name)
         f: str,
-        value: Value | dict[str, str],
+        value: Value | dict[str, object],
         *,
         error: str | None = None,
         node: str | None = None,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from analysis.history import NEMESIS
 from workloads.clients.base import Client, Completion, complete, describe
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
 from workloads.generators import READ, Invocation
 from workloads.inputs import Window, WorkloadSpec
+from workloads.nemesis import Nemesis
 from workloads.pace import Pace
 from workloads.progress import Status
 from workloads.recorder import Recorder
@@ -49,6 +49,7 @@ class Scheduler:
         recorder: Recorder,
         clock: RunClock,
         status: Status,
+        nemesis: Nemesis,
     ) -> None:
         self._spec = spec
         self._windows = windows
@@ -56,6 +57,7 @@ class Scheduler:
         self._recorder = recorder
         self._clock = clock
         self._status = status
+        self._nemesis = nemesis
         self._stop = threading.Event()
         self._failure: Exception | None = None
         self._operation_bound_s = CALLS_AN_OPERATION * spec.timeout_s + SLACK_S
@@ -70,8 +72,7 @@ class Scheduler:
         Raises:
             WorkloadError: The history could not be written any more.
         """
-        for window in self._windows:
-            self._record_nemesis("arm", window)
+        self._tell(self._nemesis.armed)
         self._status.waiting_for = "the start"
         self._stop.wait(-self._clock.elapsed_s())
         self._status.waiting_for = None
@@ -90,8 +91,8 @@ class Scheduler:
         """Records the windows' starts and ends as they come, until the last of them and the main phase are over."""
         appointments: list[tuple[float, Callable[[], None]]] = [(self._spec.duration_s, self._end_main)]
         for window in self._windows:
-            appointments.append((window.from_s, partial(self._record_nemesis, "start", window)))
-            appointments.append((window.until_s, partial(self._record_nemesis, "end", window)))
+            appointments.append((window.from_s, partial(self._tell, partial(self._nemesis.started, window))))
+            appointments.append((window.until_s, partial(self._tell, partial(self._nemesis.ended, window))))
         for at_s, act in sorted(appointments, key=lambda appointment: appointment[0]):
             if self._stop.wait(at_s - self._clock.elapsed_s()):
                 return
@@ -101,9 +102,13 @@ class Scheduler:
         self._status.phase = "recovery"
         self._status.waiting_for = "the last operations and windows"
 
-    def _record_nemesis(self, f: str, window: Window) -> None:
+    def look_at_aims(self) -> None:
+        """Records which late windows were aimed meanwhile; call it every second."""
+        self._tell(self._nemesis.look)
+
+    def _tell(self, record: Callable[[], None]) -> None:
         try:
-            self._recorder.record(NEMESIS, "info", f, {"window": window.name, "title": window.title})
+            record()
         except WorkloadError as error:
             self._fail(error)
 

@@ -18,8 +18,11 @@ class Watch:
     *thread* that started this process ends, and starting programs from threads is what Ansible and its callers do.
     """
 
-    def __init__(self, show: Callable[[], None], interrupt: Callable[[], None]) -> None:
+    def __init__(self, show: Callable[[], None], interrupt: Callable[[], None], follow: int | None = None) -> None:
         """Takes what to do each second, and what to do once when the run is to end early.
+
+        `follow` is a process besides the parent whose end ends the run: who starts this one in the background has a
+        parent for it that outlives him.
 
         Call it before any other thread is started: they all must leave the signals to this one.
         """
@@ -27,6 +30,7 @@ class Watch:
         self._show = show
         self._interrupt = interrupt
         self._parent = os.getppid()
+        self._follow = follow
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.interrupted_by: str | None = None
@@ -48,9 +52,21 @@ class Watch:
                 if self.interrupted_by:
                     os._exit(INTERRUPTED)  # asked twice: the history is whole at any moment
                 self._end(signal.Signals(taken.si_signo).name)
-            elif os.getppid() != self._parent and not self.interrupted_by:
+            elif self._left_alone() and not self.interrupted_by:
                 self._end("the end of the program that started it")
             self._show()
+
+    def _left_alone(self) -> bool:
+        """Whether nobody waits for the run any more."""
+        if os.getppid() != self._parent:
+            return True
+        try:
+            os.kill(self._follow or os.getpid(), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # it is there, and somebody else's
+            pass
+        return False
 
     def _end(self, reason: str) -> None:
         self.interrupted_by = reason

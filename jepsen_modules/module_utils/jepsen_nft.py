@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 import ipaddress
 import json
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable
@@ -18,7 +19,14 @@ from typing import Any, Callable, Iterable
 # a window does not make it look as if it had bitten.
 PROBE_ID = 19011
 BACKEND = "nftables"
+CHAIN = "partition"
+HOOK = "type filter hook prerouting priority -450; policy accept;"
 DATE = "%Y-%m-%d %H:%M:%S"
+# The answers to what is refused: a reset where it is TCP, "port unreachable" where not (the kernel limits how many).
+RESET = "reject with tcp reset"
+UNREACHABLE = "reject with icmpx type port-unreachable"
+REJECTS = (RESET, UNREACHABLE)
+PORTS = re.compile(r"(tcp|udp) ([0-9]{1,5})")
 LIST = ["-j", "list", "table", "inet", "jepsen"]
 NEIGHBOURS = "exempt: neighbours"
 CONTROLLERS = "exempt: controllers"
@@ -41,12 +49,15 @@ class Rule:
 
     Attributes:
         comment: ``"WINDOW PEER"``, ``"probes: WINDOW"`` or ``"exempt: WHAT"``.
-        verdict: ``"drop"`` or ``"accept"``.
+        verdict: ``"drop"``, ``"accept"``, or one of ``REJECTS``.
         addresses: sources that it applies to, all of one family, in numerical order; empty for all.
         from_s: seconds since the epoch, UTC; None for always.
         until_s: the same, first second in which it no longer applies; None for never.
+        end: which end of a connection has one of the ports, ``"tcp dport"``, ``"udp sport"``; empty for all traffic.
+        ports: numbers, sorted.
         match: the rest of the match, as nft reads it; it follows from the comment and is not compared.
         packets: counter, None where the rule has none; not compared.
+        bytes: likewise.
     """
 
     comment: str
@@ -54,13 +65,16 @@ class Rule:
     addresses: tuple[str, ...] = ()
     from_s: int | None = None
     until_s: int | None = None
+    end: str = ""
+    ports: tuple[int, ...] = ()
     match: str = field(default="", compare=False)
     packets: int | None = field(default=None, compare=False)
+    bytes: int | None = field(default=None, compare=False)
 
     @property
     def window(self) -> str | None:
         """Name of the window whose packets the rule drops and counts; None for other rules."""
-        counts = self.verdict == "drop" and self.packets is not None and len(self.comment.split()) == 2
+        counts = self.verdict != "accept" and self.packets is not None and len(self.comment.split()) == 2
         return self.comment.split()[0] if counts else None
 
     @property
@@ -86,26 +100,66 @@ def _by_family(addresses: list[str]) -> list[tuple[int, tuple[str, ...]]]:
     return [(version, some) for version, some in versions if some]
 
 
-def window_rules(name: str, peers: dict[str, list[str]], from_s: int, until_s: int | None) -> list[Rule]:
-    """Makes the rules of one window: one a peer and family, counted, behind those that drop our own probes uncounted.
+def read_ports(ports: list[str]) -> dict[str, tuple[int, ...]]:
+    """Turns ``["tcp 9092", "udp 53"]`` into ``{"tcp": (9092,), "udp": (53,)}``; ValueError names what is no port."""
+    read: dict[str, set[int]] = {}
+    for port in ports:
+        found = PORTS.fullmatch(" ".join(port.split()))
+        if not found or not 0 < int(found.group(2)) < 65536:
+            raise ValueError(f"port {port!r}: expected tcp or udp and a number from 1 to 65535, such as 'tcp 9092'")
+        read.setdefault(found.group(1), set()).add(int(found.group(2)))
+    return {protocol: tuple(sorted(numbers)) for protocol, numbers in sorted(read.items())}
+
+
+def window_rules(  # noqa: PLR0913 - the parts of a window
+    name: str,
+    peers: dict[str, list[str]],
+    from_s: int,
+    until_s: int | None,
+    ports: dict[str, tuple[int, ...]] | None = None,
+    *,
+    reject: bool = False,
+) -> list[Rule]:
+    """Makes the rules of one window: one or more a peer and family, counted, behind those for our own probes.
 
     Args:
         name: of the window.
         peers: ``{peer: [addresses]}`` whose packets are dropped.
         from_s: first second, since the epoch.
         until_s: first second after the window, None for never.
+        ports: ``{"tcp": (9092,)}``, at either end, so that requests and replies are cut; None for all traffic, and
+            then our own probes are dropped uncounted.
+        reject: answers instead of saying nothing. Both sides of a cut may answer, so answers are let in.
     """
-    everyone = [address for addresses in peers.values() for address in addresses]
+    everyone = _by_family([address for addresses in peers.values() for address in addresses])
     icmp = {4: f"icmp id {PROBE_ID}", 6: f"icmpv6 id {PROBE_ID}"}
-    probes = [
-        Rule(f"probes: {name}", "drop", addresses, from_s, until_s, match=icmp[version])
-        for version, addresses in _by_family(everyone)
-    ]
-    return probes + [
-        Rule(f"{name} {peer}", "drop", addresses, from_s, until_s, packets=0)
-        for peer, some in peers.items()
-        for _, addresses in _by_family(some)
-    ]
+    answer = {4: "icmp type destination-unreachable", 6: "icmpv6 type destination-unreachable"}
+    rules = []
+    for version, addresses in everyone:
+        if reject:
+            rules.append(Rule(f"refusals: {name}", "accept", addresses, from_s, until_s, match="tcp flags rst"))
+            rules.append(Rule(f"refusals: {name}", "accept", addresses, from_s, until_s, match=answer[version]))
+        if not ports:
+            rules.append(Rule(f"probes: {name}", "drop", addresses, from_s, until_s, match=icmp[version]))
+    for peer, some in peers.items():
+        for _, addresses in _by_family(some):
+            rule = Rule(f"{name} {peer}", "drop", addresses, from_s, until_s, packets=0, bytes=0)
+            rules += _spread(rule, ports or {}, reject=reject)
+    return rules
+
+
+def _spread(rule: Rule, ports: dict[str, tuple[int, ...]], *, reject: bool) -> list[Rule]:
+    """Makes the rules that ports and answers take of one."""
+    answers = {"tcp": RESET, "udp": UNREACHABLE} if reject else {"tcp": "drop", "udp": "drop"}
+    if ports:
+        return [
+            replace(rule, verdict=answers[protocol], end=f"{protocol} {end}", ports=numbers)
+            for protocol, numbers in ports.items()
+            for end in ("dport", "sport")
+        ]
+    if reject:
+        return [replace(rule, verdict=RESET, match="meta l4proto tcp"), replace(rule, verdict=UNREACHABLE)]
+    return [rule]
 
 
 def exempt_rules(controllers: list[str]) -> list[Rule]:
@@ -128,45 +182,55 @@ def _text(rule: Rule) -> str:
     if rule.addresses:
         family = "ip6" if ":" in rule.addresses[0] else "ip"
         addresses = f"{family} saddr {{ {', '.join(rule.addresses)} }} "
+    ports = f"{rule.end} {{ {', '.join(map(str, rule.ports))} }} " if rule.ports else ""
     match = f"{rule.match} " if rule.match else ""
     counter = "" if rule.packets is None else "counter "
     bounds = _time(">=", rule.from_s) + _time("<", rule.until_s)
-    return f'    {bounds}{addresses}{match}{counter}{rule.verdict} comment "{rule.comment}"\n'
+    return f'    {bounds}{addresses}{ports}{match}{counter}{rule.verdict} comment "{rule.comment}"\n'
 
 
 def describe(rules: list[Rule]) -> str:
     """Writes what is compared of rules, one a line; the sides of a diff."""
-    return "".join(_text(replace(rule, match="", packets=None)).lstrip() for rule in rules)
+    return "".join(_text(replace(rule, match="", packets=None, bytes=None)).lstrip() for rule in rules)
 
 
 def script(rules: list[Rule]) -> str:
-    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain."""
-    emptied = (
-        "add table inet jepsen\nadd chain inet jepsen partition\n"
-        "flush chain inet jepsen partition\ndelete chain inet jepsen partition\n"
-    )
+    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain.
+
+    The chain itself stays where there are rules: when a hook goes, the kernel drops every packet that a queue of
+    shaping holds at that moment.
+    """
+    chain = f"add table inet jepsen\nadd chain inet jepsen {CHAIN} {{ {HOOK} }}\nflush chain inet jepsen {CHAIN}\n"
     if not rules:
-        return emptied
-    chain = "    type filter hook prerouting priority -450; policy accept;\n"
+        return f"{chain}delete chain inet jepsen {CHAIN}\n"
     body = "".join(_text(rule) for rule in rules)
-    return f"{emptied}table inet jepsen {{\n  chain partition {{\n{chain}{body}  }}\n}}\n"
+    return f"{chain}table inet jepsen {{\n  chain {CHAIN} {{\n{body}  }}\n}}\n"
 
 
 def _second(date: str | int) -> int:
     return date if isinstance(date, int) else calendar.timegm(time.strptime(date, DATE))
 
 
+def _listed(right: Any) -> list[Any]:  # noqa: ANN401 - what nft's JSON has on the right of a match
+    return list(right["set"]) if isinstance(right, dict) else [right]
+
+
 def _parse_rule(listed: dict[str, Any]) -> Rule:
     found: dict[str, Any] = {"comment": listed.get("comment", "exempt: a rule without a comment")}
     for part in listed["expr"]:
         match = part.get("match", {})
+        payload = match.get("left", {}).get("payload", {})
         if match.get("left") == {"meta": {"key": "time"}}:
             found["from_s" if match["op"] == ">=" else "until_s"] = _second(match["right"])
-        elif match.get("left", {}).get("payload", {}).get("field") == "saddr":
-            right = match["right"]
-            found["addresses"] = sort_addresses(right["set"] if isinstance(right, dict) else [right])
+        elif payload.get("field") == "saddr":
+            found["addresses"] = sort_addresses(_listed(match["right"]))
+        elif payload.get("field") in ("dport", "sport"):
+            found["end"] = f"{payload['protocol']} {payload['field']}"
+            found["ports"] = tuple(sorted(_listed(match["right"])))
         elif "counter" in part:
-            found["packets"] = part["counter"]["packets"]
+            found.update(packets=part["counter"]["packets"], bytes=part["counter"]["bytes"])
+        elif "reject" in part:  # nft lists nothing more of the default, "port unreachable"
+            found["verdict"] = RESET if (part["reject"] or {}).get("type") == "tcp reset" else UNREACHABLE
         elif "drop" in part or "accept" in part:
             found["verdict"] = next(iter(part))
     return Rule(**found)
@@ -181,7 +245,7 @@ def parse(listing: str) -> list[Rule]:
     try:
         objects = json.loads(listing)["nftables"]
         rules = [item["rule"] for item in objects if "rule" in item]
-        return [_parse_rule(rule) for rule in rules if rule["chain"] == "partition"]
+        return [_parse_rule(rule) for rule in rules if rule["chain"] == CHAIN]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NftError(
             f"cannot read what `nft {' '.join(LIST)}` printed ({type(error).__name__}: {error}): {listing[:300]!r}; "
@@ -189,16 +253,45 @@ def parse(listing: str) -> list[Rule]:
         ) from error
 
 
+def chains(listing: str | None) -> set[str]:
+    """Names the chains of our table; a listing that is not JSON has whatever it mentions."""
+    try:
+        objects = json.loads(listing or '{"nftables": []}')["nftables"]
+        return {item["chain"]["name"] for item in objects if "chain" in item}
+    except (ValueError, KeyError, TypeError):
+        return set(re.findall(r"[A-Za-z0-9_-]+", listing or ""))
+
+
 def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
-    """Puts rules together into windows: ``{name, from_ns, until_ns, peers: {peer: [addresses]}, dropped: {...}}``."""
+    """Puts rules together into windows.
+
+    Returns:
+        ``[{name, from_ns, until_ns, peers: {peer: [addresses]}, ports: ["tcp 9092"], reject, dropped: {peer: packets},
+        counts: {dropped_packets, dropped_bytes}}]``.
+    """
     windows: dict[str, dict[str, Any]] = {}
     for rule in rules:
-        if rule.window is not None:
-            until_ns = None if rule.until_s is None else rule.until_s * 1_000_000_000
-            bounds = {"from_ns": (rule.from_s or 0) * 1_000_000_000, "until_ns": until_ns}
-            window = windows.setdefault(rule.window, {"name": rule.window, **bounds, "peers": {}, "dropped": {}})
-            window["peers"].setdefault(rule.peer, []).extend(rule.addresses)
-            window["dropped"][rule.peer] = window["dropped"].get(rule.peer, 0) + (rule.packets or 0)
+        if rule.window is None:
+            continue
+        until_ns = None if rule.until_s is None else rule.until_s * 1_000_000_000
+        bounds = {"from_ns": (rule.from_s or 0) * 1_000_000_000, "until_ns": until_ns}
+        counts = {"dropped_packets": 0, "dropped_bytes": 0}
+        new: dict[str, Any] = {
+            "name": rule.window,
+            **bounds,
+            "peers": {},
+            "ports": [],
+            "reject": rule.verdict in REJECTS,
+            "dropped": {},
+        }
+        window = windows.setdefault(rule.window, {**new, "counts": counts})
+        addresses = window["peers"].setdefault(rule.peer, [])
+        addresses += [address for address in rule.addresses if address not in addresses]
+        ports = [f"{rule.end.split()[0]} {port}" for port in rule.ports]
+        window["ports"] += [port for port in ports if port not in window["ports"]]
+        window["dropped"][rule.peer] = window["dropped"].get(rule.peer, 0) + (rule.packets or 0)
+        window["counts"]["dropped_packets"] += rule.packets or 0
+        window["counts"]["dropped_bytes"] += rule.bytes or 0
     return list(windows.values())
 
 
@@ -226,15 +319,15 @@ class Nft:
         """Lets nft and the kernel try a transaction without making it; raises NftError."""
         code, _, err = self._run(["-c", "-f", "-"], text)
         if code != 0:
-            raise NftError(f"nft refuses the rules, and nothing was changed: {self._reason(err)}")
+            raise NftError(f"nft refuses the rules, and nothing was changed: {self._reason(err, text)}")
 
     def commit(self, text: str) -> None:
         """Makes a transaction, all or nothing; raises NftError."""
         code, _, err = self._run(["-f", "-"], text)
         if code != 0:
-            raise NftError(f"nft did not commit the rules, and nothing was changed: {self._reason(err)}")
+            raise NftError(f"nft did not commit the rules, and nothing was changed: {self._reason(err, text)}")
 
-    def _reason(self, printed: str) -> str:
+    def _reason(self, printed: str, text: str = "") -> str:
         """Finds out by trying what it is that this node cannot do."""
         said = f"nft printed {' '.join(printed.split())[:500]!r}"
         if "Operation not permitted" in printed:
@@ -244,4 +337,6 @@ class Nft:
             return f"{said}; the kernel refuses any table of the family inet: load nf_tables (modprobe nf_tables)"
         if self._run(["-c", "-f", "-"], probe.format(f"{_time('>=', 0)}counter drop"))[0] != 0:
             return f"{said}; the kernel cannot match `meta time`, which begins and ends a fault: use Linux 5.4 or later"
+        if "reject" in text and self._run(["-c", "-f", "-"], probe.format("meta l4proto tcp " + RESET))[0] != 0:
+            return f"{said}; the kernel cannot reject at this hook: use Linux 5.10 or later, or leave `reject` out"
         return f"{said}; `nft list table inet jepsen` on the node shows what is armed, jepsen_heal removes it"

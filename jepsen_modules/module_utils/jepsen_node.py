@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import Any, Callable
+
+from ansible.module_utils.jepsen_window import RefusedError
 
 # A tool that does not come back is ended, and the task fails.
 TOOL_BOUND_S = 10
@@ -20,11 +25,14 @@ def tool(module: Any, name: str, package: str) -> Callable[..., tuple[int, str, 
     Returns:
         A function that runs it with arguments and standard input, bounded by ``TOOL_BOUND_S``, in UTC and in English:
         ``(exit status, output, errors)``.
+
+    Raises:
+        RefusedError: it is not there. What does not need it (other kinds of faults, in a heal) goes on.
     """
     path = module.get_bin_path(name, opt_dirs=["/usr/sbin", "/sbin"])
     if path is None:
-        module.fail_json(
-            msg=f"{name} is not on this node; install the Debian package {package} (playbooks/base.yml does)"
+        raise RefusedError(
+            f"{name} is not on this node; install the Debian package {package} (playbooks/base.yml does)"
         )
 
     def run(arguments: list[str], text: str = "") -> tuple[int, str, str]:
@@ -49,3 +57,14 @@ def check_node(parameters: dict[str, Any]) -> str | None:
     if parameters["node"] in parameters["nodes"]:
         return None
     return f"node is {parameters['node']!r}, which is not among nodes ({' '.join(parameters['nodes'])})"
+
+
+def boot() -> tuple[str, int]:
+    """Says which start of this node it is, and when it was, nanoseconds since the epoch by the clock now.
+
+    A container starts under a kernel that goes on, so the identifier has the begin of process 1 in it, too.
+    """
+    kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    ticks = int(Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+    up_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return f"{kernel}-{ticks}", time.time_ns() - round(up_s * 1e9)

@@ -16,7 +16,8 @@ import time
 MAGIC = b"callmayb"
 INTERVAL_S = 0.02
 LINGER_S = 0.3  # after everybody was heard: others may have begun later and want to hear us
-BOUND_S = 3.0
+LATE_S = 4.0
+BOUND_S = 1.4  # for who is not heard; nodes that begin farther apart did not probe together
 SO_TIMESTAMPNS = 35  # include/uapi/asm-generic/socket.h; the socket module has no name for it
 ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 ECHO_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
@@ -76,12 +77,14 @@ class Probe:
     Attributes:
         heard: ``{peer: [addresses that something came from]}``.
         one_way_ns: ``{peer: smallest difference of our clock at receipt and the peer's at sending}``.
+        probed_ns: ``[begin, end]`` by our clock, once it has run.
     """
 
     def __init__(self, peers: dict[str, list[str]], identifier: int) -> None:
         """Takes ``{peer: [addresses]}`` and the identifier of the echo requests."""
         self.heard: dict[str, list[str]] = {}
         self.one_way_ns: dict[str, int] = {}
+        self.probed_ns: list[int] = []
         self._identifier = identifier
         self._peer_of = {address: peer for peer, addresses in peers.items() for address in addresses}
         families = {address: socket.AF_INET6 if ":" in address else socket.AF_INET for address in self._peer_of}
@@ -89,18 +92,26 @@ class Probe:
         self._targets = [(address, self._sockets[family], family) for address, family in families.items()]
         self._everybody = set(peers)
 
-    def run(self) -> None:
-        """Sends and listens until everybody was heard, and a little longer, but never longer than ``BOUND_S``."""
-        end = time.monotonic() + BOUND_S
-        complete_at = None
+    def run(self, bound_s: float = BOUND_S) -> None:
+        """Sends and listens until everybody was heard, and a little longer.
+
+        Nobody waits longer than ``bound_s`` for who gives no sign. Who answers and does not ask has not begun yet (its
+        kernel answers by itself), and is given ``LATE_S``.
+        """
+        began, began_ns = time.monotonic(), time.time_ns()
+        end = began + bound_s
+        asked: set[str] = set()
         for sequence in itertools.count():
             self._send(sequence)
             self._listen(time.monotonic() + INTERVAL_S)
             now = time.monotonic()
-            if complete_at is None and self._everybody <= set(self.one_way_ns):
-                complete_at = now
-            if now >= end or (complete_at is not None and now >= complete_at + LINGER_S):
+            if asked != set(self.one_way_ns):  # who has just begun has yet to hear us
+                asked = set(self.one_way_ns)
+                end = now + LINGER_S if asked >= self._everybody else max(end, now + LINGER_S)
+            late = set(self.heard) - asked
+            if now >= (max(end, began + LATE_S) if late else end):
                 break
+        self.probed_ns = [began_ns, time.time_ns()]
         for raw in self._sockets.values():
             raw.close()
 

@@ -75,8 +75,9 @@ def check_windows(windows: list[dict[str, Any]], now_ns: int) -> None:
 
 
 def running(window: dict[str, Any], now_ns: int) -> dict[str, Any]:
-    """Adds to a window whether it is open now, and for how many seconds more (None: for ever)."""
+    """Adds to a window its state now, ``armed``, ``active`` or ``over``, and its seconds to go (None: for ever)."""
     until_ns = window["until_ns"]
     active = window["from_ns"] <= now_ns and (until_ns is None or now_ns < until_ns)
     remaining_s = None if until_ns is None else max(0, until_ns - now_ns) / 1e9
-    return {**window, "active": active, "remaining_s": remaining_s}
+    state = "active" if active else "over" if remaining_s == 0 else "armed"
+    return {**window, "state": state, "active": active, "remaining_s": remaining_s}

@@ -9,6 +9,8 @@ from typing import Any
 
 # The module's own code, found by its path: the project need not be installed where Ansible runs.
 _PROBE = Path(__file__).resolve().parents[2] / "jepsen_modules" / "module_utils" / "jepsen_probe.py"
+# Two nodes that probed at one time for less than this may not have heard each other for that alone.
+TOGETHER_NS = 200_000_000
 MARKS = {"itself": " ", "heard": "+", "cut": "x", "silent": ".", "leaks": "!", "unknown": "?"}
 
 
@@ -22,34 +24,69 @@ def _clock_offsets(one_way_ns: dict[str, dict[str, int]]) -> tuple[dict[str, int
     return dict(offsets), int(spread)
 
 
-def _hearing(answer: dict[str, Any], node: str, peer: str) -> str:
+def _together(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two nodes probed at one time: only then does silence say anything."""
+    mine, yours = one.get("probed_ns"), other.get("probed_ns")
+    return not mine or not yours or min(mine[1], yours[1]) - max(mine[0], yours[0]) >= TOGETHER_NS
+
+
+def _hearing(answers: dict[str, dict[str, Any]], node: str, peer: str) -> str:
     """Says how a node stands to a peer: a key of MARKS."""
+    answer = answers[node]
     if node == peer:
         return "itself"
     if answer.get("heard") is None:
         return "unknown"
-    active = [window for window in answer["windows"] if window["active"] and peer in window["peers"]]
+    active = [
+        window
+        for window in answer["windows"]
+        if window["active"] and window["kind"] == "partition" and peer in window["peers"] and not window["ports"]
+    ]
     if peer in answer["heard"]:
         # A window that began while the probes ran let the first ones through.
         leaks = any(window["from_ns"] <= answer["started_at_ns"] for window in active)
         return "leaks" if leaks else "heard"
+    if not active and not _together(answer, answers[peer]):
+        return "unknown"
     return "cut" if active else "silent"
 
 
 def _windows(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Puts the nodes' parts of each window together; its bounds are the widest that any node has."""
-    windows: dict[str, dict[str, Any]] = {}
+    windows: dict[tuple[str, str], dict[str, Any]] = {}
     for node, answer in answers.items():
         for part in answer["windows"]:
-            new = {"name": part["name"], "active": False, "remaining_s": 0.0, "grudge": {}, "dropped": {}}
-            window = windows.setdefault(part["name"], {**new, "from_ns": part["from_ns"], "until_ns": part["until_ns"]})
+            new = {"kind": part["kind"], "name": part["name"], "active": False, "remaining_s": 0.0, "grudge": {}}
+            new |= {"backend": part["backend"], "nodes": {}, "counts": {}, "dropped": {}}
+            new |= {"from_ns": part["from_ns"], "until_ns": part["until_ns"]}
+            window = windows.setdefault((part["kind"], part["name"]), new)
             window["active"] = window["active"] or part["active"]
             window["from_ns"] = min(window["from_ns"], part["from_ns"])
             for end in ("until_ns", "remaining_s"):
                 window[end] = None if None in (window[end], part[end]) else max(window[end], part[end])
-            window["grudge"][node] = list(part["peers"])
-            window["dropped"][node] = part["dropped"]
+            window["nodes"][node] = part["title"]
+            window["grudge"][node] = list(part.get("peers") or [])
+            window["counts"][node] = part["counts"]
+            if "dropped" in part:
+                window["dropped"][node] = part["dropped"]
+    for window in windows.values():
+        window["state"] = _state(window)
+        window["restarted"] = [node for node, answer in answers.items() if _restarted(window, node, answer)]
     return sorted(windows.values(), key=lambda window: (window["from_ns"], window["name"]))
+
+
+def _state(window: dict[str, Any]) -> str:
+    return "active" if window["active"] else "over" if window["remaining_s"] == 0 else "armed"
+
+
+def _restarted(window: dict[str, Any], node: str, answer: dict[str, Any]) -> bool:
+    """Whether a node started inside a window that others have and it has not: its part went with the restart."""
+    begun = window["from_ns"] <= answer.get("booted_at_ns", 0)
+    return (
+        node not in window["nodes"]
+        and begun
+        and (not window["until_ns"] or answer["booted_at_ns"] < window["until_ns"])
+    )
 
 
 def jepsen_status(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -59,15 +96,17 @@ def jepsen_status(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         answers: ``{node: result}``; a node that failed or could not be reached has no ``windows`` in it.
 
     Returns:
-        ``windows`` with ``grudge`` and ``dropped`` of all nodes, ``hears`` (``{listener: {speaker: mark}}``),
-        ``missing`` nodes, ``clock_offsets_ns`` and ``clock_spread_ns`` (None without probes).
+        ``windows`` of all kinds with ``nodes`` (what it does there), ``counts``, ``grudge``, ``dropped`` of all nodes,
+        ``state`` and ``restarted`` (nodes that started anew inside it), ``hears`` (``{listener: {speaker: mark}}``),
+        ``missing`` nodes, ``boot_ids``, ``clock_offsets_ns`` and ``clock_spread_ns`` (None without probes).
     """
     there = {node: answer for node, answer in answers.items() if "windows" in answer}
     probed = {node: answer["one_way_ns"] for node, answer in there.items() if answer["one_way_ns"] is not None}
     offsets, spread = _clock_offsets(probed)
     return {
         "windows": _windows(there),
-        "hears": {node: {peer: _hearing(answer, node, peer) for peer in answers} for node, answer in there.items()},
+        "hears": {node: {peer: _hearing(answers, node, peer) for peer in answers} for node in there},
+        "boot_ids": {node: answer.get("boot_id") for node, answer in there.items()},
         "missing": [node for node in answers if node not in there],
         "clock_offsets_ns": offsets if probed else None,
         "clock_spread_ns": spread if probed else None,
@@ -85,27 +124,44 @@ def _matrix(hears: dict[str, dict[str, str]]) -> list[str]:
         "cut": "cut by us",
         "silent": "silent, no rule of ours",
         "leaks": "heard in spite of our rule",
-        "unknown": "not probed",
+        "unknown": "not probed, or not at one time",
     }
     used = {mark for row in hears.values() for mark in row.values()}
     legend = "   ".join(f"{MARKS[mark]} {text}" for mark, text in words.items() if mark in used)
     return ["who hears whom: rows listen, columns speak", legend, *[line.rstrip() for line in lines]]
 
 
-def _state(window: dict[str, Any]) -> str:
-    if window["active"]:
+def _when(window: dict[str, Any]) -> str:
+    if window["state"] == "active":
         left = "for ever" if window["remaining_s"] is None else f"{window['remaining_s']:.0f} s left"
         return f"active, {left}"
-    return "over" if window["remaining_s"] == 0 else "armed, not begun"
+    return "over" if window["state"] == "over" else "armed, not begun"
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    """Counts as they are called: ``1,234 dropped packets``."""
+    words = [
+        f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items() if not isinstance(value, (dict, list))
+    ]
+    return ", ".join(words)
 
 
 def _armed(windows: list[dict[str, Any]]) -> list[str]:
     lines = []
     for window in windows:
-        total = sum(count for peers in window["dropped"].values() for count in peers.values())
-        lines.append(f"{window['name']}: {_state(window)}, {total:,} packets dropped")
-        for node, peers in window["dropped"].items():
-            lines.append(f"  {node} does not hear " + ", ".join(f"{peer} ({count:,})" for peer, count in peers.items()))
+        total: dict[str, Any] = {}
+        for counts in window["counts"].values():
+            for name, value in counts.items():
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    total[name] = total.get(name, 0) + value
+        said = ", ".join(part for part in (_when(window), _counted(total)) if part)
+        lines.append(f"{window['name']} ({window['kind']} by {window['backend']}): {said}")
+        for node, title in window["nodes"].items():
+            dropped = window["dropped"].get(node)
+            peers = ", ".join(f"{peer} {count:,}" for peer, count in dropped.items()) if dropped else ""
+            counted = peers or _counted(window["counts"][node])
+            lines.append(f"  {node} {title}" + (f" ({counted})" if counted else ""))
+        lines += [f"  {node} has started anew inside it: its part is gone" for node in window["restarted"]]
     return lines or ["nothing is armed"]
 
 

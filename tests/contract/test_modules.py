@@ -15,11 +15,12 @@ pytestmark = pytest.mark.contract
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "jepsen_modules"
 MODULES = sorted(FOLDER.glob("jepsen_*.py"))
-NODE_SIDE = MODULES + sorted((FOLDER / "module_utils").glob("*.py"))
+NODE_SIDE = MODULES + sorted((FOLDER / "module_utils").glob("jepsen_*.py"))
 FAULTS = [
     path
     for path in MODULES
-    if path.stem.removeprefix("jepsen_") in ("partition", "heal", "status", "slow", "flaky", "fast")
+    if path.stem.removeprefix("jepsen_")
+    in ("partition", "heal", "status", "slow", "flaky", "fast", "kill", "pause", "resume")
 ]
 COMMON_RETURN = {"changed", "actions", "windows", "backend", "started_at_ns", "applied_at_ns"}
 COMPARED = {"type": "str", "default": None, "required": False, "choices": None, "elements": None, "aliases": None}

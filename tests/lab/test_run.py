@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.run_folder import read_faults
 from callmaybe.project import STORE
 from tests.lab.machine import BIN, NODES, ROOT, Lab, descendants, playbook
 
@@ -120,6 +121,54 @@ def test_etcd_loses_nothing(lab: Lab, scenario) -> None:
     assert results["checkers"]["lost-writes"]["acknowledged_count"] > 200
     (window,) = read(path, "faults.json")["windows"]
     assert sum(sum(peers.values()) for peers in window["dropped"].values()) > 0
+
+
+EVERY_FAULT = [
+    {"at": "2s", "for": "6s", "fault": "partition", "topology": "halves"},
+    {"at": "6s", "for": "6s", "fault": "slow"},  # overlaps the cut, and the lossy links it
+    {"at": "9s", "for": "6s", "fault": "flaky", "targets": "minority"},
+    {"at": "17s", "for": "5s", "fault": "shape", "duplicate": 20, "targets": "one", "direction": "out"},
+    {"at": "24s", "for": "5s", "fault": "pause", "targets": "one"},
+    {"at": "31s", "for": "5s", "fault": "kill", "targets": "one"},
+    {"at": "46s", "for": "8s", "fault": "pause", "targets": "primaries"},
+]
+
+
+def test_every_fault_bites_and_nothing_is_lost(lab: Lab, scenario) -> None:
+    load = {"name": "set", "duration": "60s", "rate": 40, "timeout": "2s"}
+    path = scenario("etcd", "v2-quorum", EVERY_FAULT, workload=load)
+    status, out, err = run(path)
+    assert status == 0, out + err
+    assert read(path, "results.json")["doubts"] == []
+    armed = read_faults(latest(path) / "faults.json")
+    assert sorted(window.name for window in armed.windows) == [
+        "cut-1", "flaky-1", "kill-1", "pause-1", "pause-2", "shape-1", "slow-1",
+    ]  # fmt: skip
+    assert all(window.effect_total for window in armed.windows)
+    assert all(abs(clock.offset_ns) <= clock.error_ns + 50_000_000 for clock in armed.controller_clock.values())
+    assert armed.controller_clock.keys() == set(NODES)
+    history = (json.loads(line) for line in (latest(path) / "history.jsonl").open())
+    (aim,) = [event["value"] for event in history if event["f"] == "aim"]
+    assert aim["window"] == "pause-2"
+    assert len(aim["primaries"]) == 1
+    assert aim["late_s"] < 8
+    assert all(not lab.run(node, QUIET_NODE).stdout for node in NODES)
+    assert all(lab.run(node, "systemctl is-active etcd").stdout == "active\n" for node in NODES)
+
+
+def test_a_window_that_is_aimed_at_nobody_leaves_no_verdict(etcd_there: None, lab: Lab, scenario) -> None:
+    cut = {"at": "16s", "for": "6s", "fault": "partition", "topology": "isolate", "node": "primary"}
+    path = scenario("etcd", "v3", [cut], workload={"name": "set", "duration": "24s", "rate": 40, "timeout": "1s"})
+    for node in NODES[:3]:  # without a majority nobody is the primary
+        lab.run(node, "systemctl stop etcd")
+    try:
+        status, out, err = run(path, "--no-provision")
+        assert status == 2, out + err
+        (doubt,) = [doubt for doubt in read(path, "results.json")["doubts"] if "cut-1" in doubt]
+        assert doubt.startswith("cut-1 was never aimed at primary (")
+        assert doubt.endswith("is a primary now), so the cut was not tested")
+    finally:
+        playbook("install", db="etcd", variant="v3")
 
 
 @pytest.fixture

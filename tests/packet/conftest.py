@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,27 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RUN_MODULE = Path(__file__).with_name("run_module.py")
 TRAFFIC = Path(__file__).with_name("traffic.py")
+
+
+FOREIGN_NFT = """
+table inet filter {
+  set admins { type ipv4_addr; elements = { 10.9.8.7, 10.9.8.8 } }
+  chain input {
+    type filter hook input priority 0; policy accept
+    ip saddr @admins counter accept comment "admins"
+  }
+  chain early {
+    type filter hook prerouting priority -500; policy accept
+    counter accept
+  }
+}
+table ip jepsen {
+  chain ours_by_name_only {
+    type filter hook prerouting priority -450; policy accept
+  }
+}
+"""
+FOREIGN_IPTABLES = "*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A INPUT -s {} -p tcp -j ACCEPT\nCOMMIT\n"
 
 
 def sh(command, **options):
@@ -29,6 +51,8 @@ class Net:
 
     prefix: str
     nodes: list[str]
+    families: tuple[int, ...] = (4, 6)
+    interfaces: int = 1
     namespaces: list[str] = field(default_factory=list)
 
     def namespace(self, node):
@@ -36,7 +60,9 @@ class Net:
 
     def addresses(self, node):
         number = node.removeprefix("n")
-        return [f"198.18.78.{number}", f"fd00:18:78::{number}"]
+        both = {4: "198.18.{}.{}", 6: "fd00:18:{}::{}"}
+        links = range(78, 78 + self.interfaces)
+        return [both[family].format(link, number) for link in links for family in self.families]
 
     def inside(self, node, command, **options):
         return sh(f"ip netns exec {self.namespace(node)} {command}", **options)
@@ -47,15 +73,29 @@ class Net:
         self.inside("br", "ip link add br0 type bridge")
         self.inside("br", "ip link set br0 up")
         for node in self.nodes:
-            space = self.namespace(node)
-            self._add(space)
-            sh(f"ip -n {space} link add eth0 type veth peer name {node} netns {bridge}")
-            sh(f"ip -n {bridge} link set {node} master br0 up")
-            v4, v6 = self.addresses(node)
-            sh(f"ip -n {space} address add {v4}/24 dev eth0")
-            sh(f"ip -n {space} address add {v6}/64 dev eth0 nodad")
-            sh(f"ip -n {space} link set lo up")
-            sh(f"ip -n {space} link set eth0 up")
+            self._add(self.namespace(node))
+            self._wire(node)
+
+    def _wire(self, node):
+        bridge, space = self.namespace("br"), self.namespace(node)
+        sh(f"ip -n {space} link set lo up")
+        for number in range(self.interfaces):
+            sh(f"ip -n {space} link add eth{number} type veth peer name {node}-{number} netns {bridge}")
+            sh(f"ip -n {bridge} link set {node}-{number} master br0 up")
+            sh(f"ip -n {space} link set eth{number} up")
+        for count, address in enumerate(self.addresses(node)):
+            length = "64" if ":" in address else "24"
+            nodad = " nodad" if ":" in address else ""
+            sh(f"ip -n {space} address add {address}/{length} dev eth{count // len(self.families)}{nodad}")
+
+    def restart(self, node):
+        """Takes a node away with all that its kernel knew, and makes it anew."""
+        sh(f"ip netns delete {self.namespace(node)}")
+        deadline = time.monotonic() + 10
+        while f"{node}-0" in self.inside("br", "ip -o link show") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        sh(f"ip netns add {self.namespace(node)}")
+        self._wire(node)
 
     def _add(self, space):
         sh(f"ip netns add {space}")
@@ -106,7 +146,12 @@ class Net:
 
     def hears(self, node, peer, version=4, source=None):
         """Whether both directions work: whether the node gets an answer from the peer."""
-        target = self.addresses(peer)[version == 6]
+        family = ":" if version == 6 else "."
+        target = next(address for address in self.addresses(peer) if family in address)
+        return self.answers(node, target, source)
+
+    def answers(self, node, target, source=None):
+        """Whether an address answers a node."""
         with self.traffic(node, "echo", target, *([source] if source else [])) as process:
             return process.wait(timeout=30) == 0
 
@@ -120,6 +165,25 @@ class Net:
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         return json.loads(out)
+
+    def load_foreign(self):
+        """Gives every node rules of somebody else's, of all kinds."""
+        for node in self.nodes:
+            self.inside(node, "nft -f -", input=FOREIGN_NFT)
+            self.inside(node, "iptables-restore", input=FOREIGN_IPTABLES.format("192.0.2.1"))
+            self.inside(node, "ip6tables-restore", input=FOREIGN_IPTABLES.format("2001:db8::1"))
+            self.inside(node, "iptables-legacy-restore", input=FOREIGN_IPTABLES.format("192.0.2.2"))
+            self.inside(node, "tc qdisc add dev eth0 root tbf rate 900mbit burst 1mb latency 50ms")
+
+    def foreign(self, node):
+        """Everything but our own table, with handles and without counts of packets."""
+        tables = json.loads(self.inside(node, "nft -j list tables"))["nftables"][1:]
+        names = [f"{t['table']['family']} {t['table']['name']}" for t in tables]
+        listed = [self.inside(node, f"nft -s -a list table {name}") for name in names if name != "inet jepsen"]
+        saved = [self.inside(node, command) for command in ("iptables-save", "ip6tables-save", "iptables-legacy-save")]
+        shaped = self.inside(node, "tc qdisc show dev eth0")
+        lines = re.sub(r"\[\d+:\d+\]", "[packets:bytes]", "".join([*listed, *saved, shaped])).splitlines()
+        return "\n".join(line for line in lines if not line.startswith("#"))  # comments have the time of day
 
     def ruleset(self, node):
         """All that nftables and iptables say that they hold, with handles."""
@@ -141,9 +205,11 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def net():
-    """Three nodes."""
-    cluster = Net(f"jt{os.getpid() % 100000}-{time.monotonic_ns() % 1000}", ["n1", "n2", "n3"])
+def net(request):
+    """Three nodes; `count`, `families` and `interfaces` by an indirect parameter."""
+    wanted = dict(getattr(request, "param", {}))
+    nodes = [f"n{number}" for number in range(1, wanted.pop("count", 3) + 1)]
+    cluster = Net(f"jt{os.getpid() % 100000}-{time.monotonic_ns() % 1000}", nodes, **wanted)
     try:
         cluster.up()
         yield cluster

@@ -73,7 +73,7 @@ def test_by_hand_from_the_root_and_from_inside(hosts, folder):
     assert not hosts.net.hears("n1", "n3")
     shown = hosts.play(f"{where}status.yml", folder=folder).stdout
     assert "n1 n2 n3\n        n1      x  x\n        n2   x     +\n        n3   x  +\n" in shown
-    assert "cut-1: active" in shown
+    assert "cut-1 (partition by nftables): active" in shown
     hosts.play(f"{where}heal.yml", folder=folder)
     assert hosts.net.hears("n1", "n3")
     assert set(hosts.rules().values()) == {""}
@@ -139,7 +139,7 @@ def test_nobody_is_touched_where_one_host_is_not_allowed(hosts):
     hosts.lines[1] += " faults_allowed=false"
     assert hosts.refused() == (
         "Nothing was changed. n1 n2 n3 failed: refused, no host was touched: the inventory does not say "
-        "faults_allowed: true for n2; say so there for every host whose network may be broken"
+        "faults_allowed: true for n2; say so there for every host that may be broken"
     )
     assert set(hosts.rules().values()) == {""}
 

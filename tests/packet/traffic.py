@@ -4,6 +4,8 @@ echo ADDRESS [FROM]            asks and waits for an answer
 send ADDRESS PORT UNTIL_NS     a packet each millisecond
 receive PORT UNTIL_NS          which of these arrived
 serve PORT                     one TCP connection, echoed
+listen PORT SECONDS            takes connections and says nothing
+connect ADDRESS PORT           what a connection comes to within half a second
 count ADDRESS PORT UNTIL_NS    numbers over that connection
 """
 
@@ -83,6 +85,32 @@ def serve(port):
     return 0
 
 
+def listen(port, seconds):
+    """Takes connections."""
+    deadline = time.monotonic() + float(seconds)
+    with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        server.settimeout(0.2)
+        while time.monotonic() < deadline:
+            try:
+                server.accept()[0].close()
+            except TimeoutError:
+                continue
+    return 0
+
+
+def connect(address, port):
+    """Prints `connected`, `refused` or `silent`."""
+    try:
+        socket.create_connection((address, int(port)), timeout=0.5).close()
+        said = "connected"
+    except TimeoutError:
+        said = "silent"
+    except OSError:
+        said = "refused"
+    print(json.dumps(said))  # noqa: T201 - the answer
+    return 0
+
+
 def count(address, port, until_ns):
     """Sends 0, 1, 2, ... each as soon as the last one came back, and prints `[number, when it came back]`."""
     echoed = []
@@ -98,4 +126,4 @@ def count(address, port, until_ns):
 
 
 if __name__ == "__main__":
-    sys.exit({f.__name__: f for f in (echo, send, receive, serve, count)}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({f.__name__: f for f in (echo, send, receive, serve, listen, connect, count)}[sys.argv[1]](*sys.argv[2:]))

@@ -65,9 +65,6 @@ def make_folder(folder: Path, events: Sequence[Event], windows: Sequence[Window]
     asked = [{"name": a.name, "fault": a.fault, "from_s": a.from_s, "until_s": a.until_s} for a in windows]
     basics = {"scenario": "hand-made", "seed": 1, "checkers": ["lost-writes"], "windows": asked}
     (folder / "scenario.yml").write_text(json.dumps(basics | scenario))  # JSON is YAML
-    armed = [
-        {key: getattr(a, key) for key in a.__struct_fields__ if not (key == "dropped" and a.dropped is None)}
-        for a in windows
-    ]
+    armed = [{key: getattr(a, key) for key in a.__struct_fields__ if getattr(a, key) is not None} for a in windows]
     (folder / "faults.json").write_text(json.dumps({"t0_ns": 1_700_000_000 * NS, "windows": armed}))
     return folder

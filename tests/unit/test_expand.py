@@ -73,7 +73,7 @@ def test_every_scenario_of_the_project_expands(name: str) -> None:
         ("name: register", "name: bank", "there is no workload 'bank'; known: .*set"),
         ("[linearizable-register]", "[linear]", "there is no checker 'linear'; known: .*lost-writes"),
         ("topology: random-halves", "topology: thirds", "faults.0: unknown topology 'thirds'; known are .*halves"),
-        ("topology: random-halves", "topology: isolate, node: n9", "faults.0: isolate names the node 'n9'"),
+        ("topology: random-halves", "topology: isolate, node: n9", "faults.0: node: target 'n9' is unknown"),
     ],
 )
 def test_what_does_not_exist_is_named_beside_what_does(tmp_path: Path, old: str, new: str, sentence: str) -> None:

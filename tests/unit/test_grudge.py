@@ -8,6 +8,7 @@ from jepsen_modules.module_utils.jepsen_grudge import (
     GrudgeError,
     check_grudge,
     complete_grudge,
+    flap,
     make_grudge,
 )
 
@@ -88,6 +89,96 @@ def test_one_way_cuts_one_direction_only(nodes, data):
     assert all(hears(grudge, a, b) == (not (a in receivers and b in senders)) for a in nodes for b in nodes)
 
 
+@given(nodes=node_lists.filter(lambda nodes: len(nodes) > 2), seed=seeds)
+def test_a_majority_is_on_one_side(nodes, seed):
+    grudge, title = make_grudge("majority", nodes, {}, seed)
+    minority, majority = (side.split() for side in title.split(" | "))
+    assert len(minority) < len(nodes) / 2 < len(majority)
+    assert len(minority) + 1 >= len(nodes) / 2
+    assert grudge == complete_grudge([minority, majority], nodes)
+
+
+@given(nodes=node_lists.filter(lambda nodes: len(nodes) > 3), seed=seeds)
+def test_a_minority_third_is_fewer_than_a_third_and_as_many_as_can_be(nodes, seed):
+    grudge, title = make_grudge("minority-third", nodes, {}, seed)
+    minority, majority = (side.split() for side in title.split(" | "))
+    assert len(minority) < len(nodes) / 3 <= len(minority) + 1
+    assert grudge == complete_grudge([minority, majority], nodes)
+
+
+@given(nodes=node_lists.filter(lambda nodes: len(nodes) > 2), seed=seeds, named=st.booleans())
+def test_a_bridge_hears_and_is_heard_by_all_and_the_sides_are_apart(nodes, seed, named):
+    grudge, title = make_grudge("bridge", nodes, {"node": nodes[1]} if named else {}, seed)
+    sides, _, bridge = title.removesuffix(")").partition(" (bridge: ")
+    assert bridge == nodes[1] or not named
+    assert all(hears(grudge, bridge, node) and hears(grudge, node, bridge) for node in nodes)
+    one, other = (side.split() for side in sides.split(" | "))
+    assert sorted([*one, *other, bridge]) == sorted(nodes)
+    assert 0 <= len(other) - len(one) <= 1
+    assert grudge == complete_grudge([one, other], nodes)
+
+
+@given(nodes=st.integers(3, 40).map(lambda count: [f"n{i}" for i in range(count)]), seed=seeds)
+def test_in_a_ring_every_node_sees_a_majority_and_no_two_the_same(nodes, seed):
+    grudge, _ = make_grudge("majorities-ring", nodes, {}, seed)
+    seen = {a: frozenset(b for b in nodes if hears(grudge, a, b)) for a in nodes}
+    assert all(len(view) > len(nodes) / 2 for view in seen.values())
+    assert len(set(seen.values())) == len(nodes)
+    assert all(hears(grudge, a, b) == hears(grudge, b, a) for a in nodes for b in nodes)
+    sizes = sorted(len(view) for view in seen.values())
+    assert sizes[:-1] == [len(nodes) // 2 + 1] * (len(nodes) - 1), "no link more than it takes"
+    assert sizes[-1] - sizes[0] <= 1
+
+
+@pytest.mark.parametrize("count", range(3, 26))
+def test_a_ring_for_every_count_of_nodes(count):
+    nodes = [f"n{i}" for i in range(count)]
+    grudge, _ = make_grudge("majorities-ring", nodes)
+    views = {frozenset(b for b in nodes if hears(grudge, a, b)) for a in nodes}
+    assert len(views) == count
+    assert all(len(view) > count / 2 for view in views)
+
+
+@given(nodes=node_lists, data=st.data(), seed=seeds)
+def test_isolated_targets_hear_nobody_at_all(nodes, data, seed):
+    alone = data.draw(st.lists(st.sampled_from(nodes), min_size=1, unique=True))
+    grudge, _ = make_grudge("isolate", nodes, {"node": alone}, seed)
+    for a in nodes:
+        for b in nodes:
+            assert hears(grudge, a, b) == (a == b or not {a, b} & set(alone))
+
+
+def test_a_primary_is_isolated_and_only_where_it_is_known():
+    assert make_grudge("isolate", FIVE, {"node": "primary"}, 5, primaries=["n4"])[1] == "n4 | n1 n2 n3 n5"
+    with pytest.raises(GrudgeError, match="node: target primary: nobody has asked which nodes are primaries"):
+        make_grudge("isolate", FIVE, {"node": "primary"})
+
+
+@given(nodes=node_lists, data=st.data())
+def test_one_way_goes_in_either_direction(nodes, data):
+    node = data.draw(st.sampled_from(nodes))
+    mute, _ = make_grudge("one-way", nodes, {"from": node})
+    deaf, _ = make_grudge("one-way", nodes, {"to": node})
+    assert all(hears(mute, a, b) == (a == b or b != node) for a in nodes for b in nodes)
+    assert all(hears(deaf, a, b) == (a == b or a != node) for a in nodes for b in nodes)
+
+
+@given(st.integers(0, 10**9), st.integers(1, 300), st.integers(1, 60), st.integers(1, 60))
+def test_flapping_is_on_and_off_in_turns_and_never_beyond_its_window(from_s, length_s, on_s, off_s):
+    try:
+        turns = flap(from_s, from_s + length_s, on_s, off_s)
+    except GrudgeError:
+        assert length_s > 100 * (on_s + off_s)
+        return
+    on = {second for begin, end in turns for second in range(begin, end)}
+    assert on == {s for s in range(from_s, from_s + length_s) if (s - from_s) % (on_s + off_s) < on_s}
+
+
+def test_flapping_needs_whole_seconds_above_zero():
+    with pytest.raises(GrudgeError, match="flapping is 0 s on and 1 s off: expected whole seconds, at least 1 each"):
+        flap(0, 10, 0, 1)
+
+
 def test_halves_are_those_of_the_series():
     assert make_grudge("halves", FIVE) == (SERIES, "n1 n2 | n3 n4 n5")
 
@@ -129,12 +220,29 @@ def test_draws_are_the_same_on_every_python(seed, halves, alone):
 @pytest.mark.parametrize(
     ("topology", "nodes", "options", "sentence"),
     [
-        ("halfs", FIVE, {}, "unknown topology 'halfs'; known are groups, halves, isolate, one-way, random-halves"),
+        (
+            "halfs",
+            FIVE,
+            {},
+            (
+                "unknown topology 'halfs'; known are bridge, groups, halves, isolate, majorities-ring, majority, "
+                "minority-third, one-way, random-halves"
+            ),
+        ),
         ("halves", ["n1"], {}, "a partition needs at least two nodes, and was given n1"),
         ("halves", [], {}, "a partition needs at least two nodes, and was given none"),
         ("halves", ["n1", "n1"], {}, "a node stands twice in n1 n1"),
         ("halves", FIVE, {"node": "n1"}, "topology halves has no option 'node'; it takes none"),
-        ("isolate", FIVE, {"node": "n9"}, "isolate names the node 'n9', which is not among n1 n2 n3 n4 n5"),
+        ("majority", ["a", "b"], {}, "a minority needs at least three nodes: one of two is already half"),
+        (
+            "minority-third",
+            ["a", "b", "c"],
+            {},
+            "minority-third needs at least four nodes: one of three is already a third",
+        ),
+        ("majorities-ring", ["a", "b"], {}, "majorities-ring needs at least three nodes: a b have one majority only"),
+        ("bridge", FIVE, {"node": "n1 n2"}, "bridge has one node in the middle, and node is n1 n2"),
+        ("one-way", FIVE, {"from": "all"}, "one-way has all nodes on one side; a node always hears itself"),
         ("groups", FIVE, {}, 'groups needs at least two groups of nodes, as in "n1 n2 | n3 n4 n5"'),
         ("groups", FIVE, {"groups": "n1 n2 |"}, 'groups needs at least two groups of nodes, as in "n1 n2 | n3 n4 n5"'),
         ("groups", FIVE, {"groups": "n1 | n2 n1"}, "groups names the node 'n1' twice; a node can be in one group only"),
@@ -142,8 +250,8 @@ def test_draws_are_the_same_on_every_python(seed, halves, alone):
         (
             "one-way",
             FIVE,
-            {"from": "n1"},
-            "one-way needs from (the senders) and to (the nodes that no longer hear them)",
+            {},
+            "one-way needs from (who is no longer heard), to (who no longer hears), or both",
         ),
         (
             "one-way",

@@ -8,16 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jepsen_modules.module_utils.jepsen_nft import (
+    RESET,
+    UNREACHABLE,
     Nft,
     NftError,
     Rule,
     describe,
     exempt_rules,
     parse,
+    read_ports,
     script,
     window_rules,
     windows_of,
 )
+from jepsen_modules.module_utils.jepsen_node import RefusedError, tool
 
 pytestmark = pytest.mark.unit
 
@@ -50,12 +54,10 @@ def test_the_transaction():
     span = 'meta time >= "2026-11-21 23:36:46" meta time < "2026-12-22 15:00:00"'
     assert script(rules) == (
         "add table inet jepsen\n"
-        "add chain inet jepsen partition\n"
+        "add chain inet jepsen partition { type filter hook prerouting priority -450; policy accept; }\n"
         "flush chain inet jepsen partition\n"
-        "delete chain inet jepsen partition\n"
         "table inet jepsen {\n"
         "  chain partition {\n"
-        "    type filter hook prerouting priority -450; policy accept;\n"
         '    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "exempt: neighbours"\n'
         '    ip saddr { 192.0.2.9 } accept comment "exempt: controllers"\n'
         f'    {span} ip saddr {{ 198.18.77.13 }} icmp id 19011 drop comment "probes: cut-1"\n'
@@ -65,6 +67,42 @@ def test_the_transaction():
         "  }\n"
         "}\n"
     )
+
+
+def drops(rules):
+    return [(rule.end, rule.ports, rule.verdict) for rule in rules if rule.window]
+
+
+def test_ports_are_cut_at_either_end_and_the_probes_are_not():
+    ports = read_ports(["tcp 9093", "udp 53", "tcp  9092"])
+    rules = window_rules("w", {"n3": ["fd00::1"]}, FROM_S, None, ports)
+    assert not [rule for rule in rules if rule.comment.startswith("probes")]
+    assert drops(rules) == [
+        ("tcp dport", (9092, 9093), "drop"),
+        ("tcp sport", (9092, 9093), "drop"),
+        ("udp dport", (53,), "drop"),
+        ("udp sport", (53,), "drop"),
+    ]
+    assert "tcp dport { 9092, 9093 } counter drop" in script(rules)
+    rejecting = window_rules("w", {"n3": ["fd00::1"]}, FROM_S, None, ports, reject=True)
+    assert [verdict for _, _, verdict in drops(rejecting)] == [RESET, RESET, UNREACHABLE, UNREACHABLE]
+
+
+def test_what_rejects_lets_answers_in_before_it_answers():
+    rules = window_rules("w", {"n3": ["198.18.77.13"]}, FROM_S, None, reject=True)
+    assert [(rule.comment, rule.verdict, rule.match) for rule in rules] == [
+        ("refusals: w", "accept", "tcp flags rst"),
+        ("refusals: w", "accept", "icmp type destination-unreachable"),
+        ("probes: w", "drop", "icmp id 19011"),
+        ("w n3", RESET, "meta l4proto tcp"),
+        ("w n3", UNREACHABLE, ""),
+    ]
+
+
+@pytest.mark.parametrize("port", ["9092", "sctp 9", "tcp 0", "tcp 65536", "tcp", "tcp -1", "tcp 1-2"])
+def test_what_is_no_port_gets_a_sentence(port):
+    with pytest.raises(ValueError, match=f"port '{port}': expected tcp or udp and a number from 1 to 65535"):
+        read_ports([port])
 
 
 def test_no_rules_remove_the_chain():
@@ -84,9 +122,10 @@ def test_addresses_are_in_the_order_in_which_nft_lists_them_and_once(addresses, 
 
 def test_counters_of_both_families_add_up():
     rules = [
-        Rule("cut-1 n3", "drop", ("198.18.77.13",), FROM_S, UNTIL_S, packets=3),
-        Rule("cut-1 n3", "drop", ("fd00::1",), FROM_S, UNTIL_S, packets=4),
-        Rule("cut-2 n3", "drop", ("fd00::1",), FROM_S, None, packets=5),
+        Rule("cut-1 n3", "drop", ("198.18.77.13",), FROM_S, UNTIL_S, packets=3, bytes=300),
+        Rule("cut-1 n3", "drop", ("fd00::1",), FROM_S, UNTIL_S, packets=4, bytes=400),
+        Rule("cut-2 n3", RESET, ("fd00::1",), FROM_S, None, "tcp dport", (9092,), packets=3),
+        Rule("cut-2 n3", RESET, ("fd00::1",), FROM_S, None, "tcp sport", (9092,), packets=2),
         Rule("probes: cut-1", "drop", ("fd00::1",), FROM_S, None),
     ]
     assert windows_of(rules) == [
@@ -95,14 +134,20 @@ def test_counters_of_both_families_add_up():
             "from_ns": FROM_S * 10**9,
             "until_ns": UNTIL_S * 10**9,
             "peers": {"n3": ["198.18.77.13", "fd00::1"]},
+            "ports": [],
+            "reject": False,
             "dropped": {"n3": 7},
+            "counts": {"dropped_packets": 7, "dropped_bytes": 700},
         },
         {
             "name": "cut-2",
             "from_ns": FROM_S * 10**9,
             "until_ns": None,
             "peers": {"n3": ["fd00::1"]},
+            "ports": ["tcp 9092"],
+            "reject": True,
             "dropped": {"n3": 5},
+            "counts": {"dropped_packets": 5, "dropped_bytes": 0},
         },
     ]
 
@@ -124,6 +169,15 @@ class Transcript:
         self.asked.append((arguments, text))
         code, err = self.answers.pop(0)
         return code, "", err
+
+
+def test_a_node_without_nft_says_what_to_install():
+    class Bare:
+        def get_bin_path(self, *_arguments, **_options):
+            return None
+
+    with pytest.raises(RefusedError, match="nft is not on this node; install the Debian package nftables"):
+        tool(Bare(), "nft", "nftables")
 
 
 def test_no_table_is_not_an_error():

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.history import HistoryError
 from analysis.judge import check_history, judge, read_results
-from analysis.run_folder import RunError, read_scenario
+from analysis.report import write_report
+from analysis.run_folder import RunError, Window, read_scenario
 from analysis.sentences import sentences
 from tests.unit.hand_made import Event, add, make_folder, read, window, write_history
 from tests.unit.synthetic_run import make_run
@@ -92,6 +93,77 @@ def test_a_node_whose_counters_are_missing_is_named(tmp_path: Path) -> None:
     faults["windows"][0]["dropped"] = {"n1": {"n2": 3}}
     change(folder / "faults.json", windows=faults["windows"])
     assert judge(folder)["valid"] is True
+
+
+def fault(name: str, **more: Any) -> Window:
+    kind = name.partition("-")[0]
+    return Window(name, 0, 4, fault={"cut": "partition"}.get(kind, kind), **more)
+
+
+@pytest.mark.parametrize(
+    ("window", "doubt"),
+    [
+        (fault("slow-1", links={"n1": ["n2"]}, counts={"n1": {"delayed_packets": 3}}), None),
+        (fault("slow-1", links={"n1": ["n2"]}, counts={"n2": {"shaped_packets": 3, "lost_packets": 0}}), None),
+        (
+            fault("flaky-1", links={"n1": ["n2"]}, counts={"n1": {"lost_packets": 0}}),
+            "flaky-1 shaped no packets, so its links were not tested",
+        ),
+        (
+            fault("shape-1", links={"n1": ["n2"]}, counts={}),
+            "shape-1 shaped no packets (the counters of n1 could not be read), so its links were not tested",
+        ),
+        (fault("kill-1", nodes_hit=["n1"], counts={"n1": {"processes": 1, "killed": 1}}), None),
+        (
+            fault("kill-1", nodes_hit=["n1"], counts={"n1": {"processes": 0, "missed": True}}),
+            "kill-1 killed no process, so the kill was not tested",
+        ),
+        (fault("pause-1", nodes_hit=["n1"], counts={"n1": {"processes": 2, "stopped_s": 4.0}}), None),
+        (
+            fault("pause-1", nodes_hit=["n1"], counts={"n1": {"processes": 0, "stopped_s": 4.0}}),
+            "pause-1 stopped no process, so the pause was not tested",
+        ),
+        (
+            fault("pause-1", nodes_hit=["n1"]),
+            "the counters of pause-1 were never read, so nobody knows whether it stopped anything",
+        ),
+        (fault("cut-1", grudge={"n1": ["n2"]}, counts={"n1": {"dropped_packets": 2}}), None),
+        (
+            fault("kill-1", title="primaries", late={}, missed="nobody is the primary"),
+            "kill-1 was never aimed at primaries (nobody is the primary), so the kill was not tested",
+        ),
+        (
+            fault("cut-1", title="primary", late={}, dropped={"n1": {"n2": 4}}),
+            "cut-1 was never aimed at primary, so the cut was not tested",
+        ),
+    ],
+)
+def test_each_kind_has_its_own_evidence(tmp_path: Path, window: Window, doubt: str | None) -> None:
+    results = judge(make_folder(tmp_path, GOOD, [window]))
+    assert results["doubts"] == ([doubt] if doubt else [])
+    assert results["valid"] == ("unknown" if doubt else True)
+    write_report(tmp_path)
+
+
+def test_clocks_restarts_and_delays_are_told_and_change_nothing(tmp_path: Path) -> None:
+    late = fault("kill-1", nodes_hit=["n1"], late={}, armed_ns=1, late_s=1.5, counts={"n1": {"killed": 1}})
+    passed = fault("slow-1", links={"n1": ["n2"]}, counts={"n1": {"delayed_packets": 9, "unshaped_packets": 4}})
+    folder = make_folder(tmp_path, GOOD, [late, passed])
+    clocks = {
+        "n1": {"offset_ns": 60_000_000, "error_ns": 20_000_000},
+        "n2": {"offset_ns": -2_000_000_000, "error_ns": 9},
+    }
+    boots = {"n1": ["a", "a"], "n2": ["b", "c"], "n3": ["d"]}
+    change(folder / "faults.json", controller_clock=clocks, boot_ids=boots, clock_spread_ns=80_000_000)
+    results = judge(folder)
+    assert results["valid"] is True
+    assert [warning.partition(":")[0] for warning in results["warnings"]] == [
+        "the clock of n2 was 2 s behind the controller's (give or take 9e-09 s)",
+        "the nodes' clocks were 0.08 s apart, and so were each window's begins",
+        "n2 restarted in the middle of the run",
+        "4 packets went by unshaped in slow-1",
+        "kill-1 was aimed 1.5 s too late, and was so much shorter",
+    ]
 
 
 def test_a_window_asked_for_and_not_armed_is_a_doubt(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from callmaybe.duration import Duration
 from callmaybe.project import UserError
-from callmaybe.scenario import Duration, find_scenario, known_scenarios, load_scenario
+from callmaybe.scenario import find_scenario, known_scenarios, load_scenario
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +59,38 @@ def test_durations(text: str, seconds: float) -> None:
         ("for: 30s", "for: 45s", 8, "faults.0.for", "after the workload's 50 s"),
         ("fault: partition", "fault: flood", 8, "faults.0.fault", "known: partition"),
         ("topology: halves", "times: 3", 8, "faults.0.times", "needs `every`"),
+        ("topology: halves", "direction: in", 8, "faults.0.direction", "unknown field"),
+        ("topology: halves", "weight: 2", 8, "faults.0.weight", "belongs into a pattern"),
+        ("topology: halves", "ports: [9092]", 8, "faults.0.ports.0", "expected `str`"),
+        ("topology: halves", "ports: [tcp/9092]", 8, "faults.0.ports", "such as `tcp 9092`, got `tcp/9092`"),
+        ("fault: partition, topology: halves", "topology: halves", 8, "faults.0", "missing required field `fault`"),
+        ("at: 10s, ", "", 8, "faults.0", "missing required field `at`"),
+        ("fault: partition, topology: halves", "fault: slow, delay_ms: -1", 8, "faults.0.delay_ms", ">= 0"),
+        ("fault: partition, topology: halves", "fault: flaky, loss: 101", 8, "faults.0.loss", "<= 100"),
+        ("fault: partition, topology: halves", "fault: flaky, loss: 0", 8, "faults.0", "does nothing to packets"),
+        (
+            "fault: partition, topology: halves",
+            "fault: slow, jitter_ms: 60",
+            8,
+            "faults.0.jitter_ms",
+            "more than delay",
+        ),
+        ("fault: partition, topology: halves", "fault: shape, reorder: 5", 8, "faults.0.reorder", "needs delay_ms"),
+        ("fault: partition, topology: halves", "fault: shape", 8, "faults.0", "does nothing to packets"),
+        (
+            "fault: partition, topology: halves",
+            "fault: slow, direction: up",
+            8,
+            "faults.0.direction",
+            "unknown direction 'up'; known: both, in, out",
+        ),
+        (
+            "fault: partition, topology: halves",
+            "fault: kill, targets: [1, 2]",
+            8,
+            "faults.0.targets.0",
+            "expected `str`",
+        ),
         ("checkers: [lost-writes]", "checkers: []", 9, "checkers", "at least one"),
         ("database: redis\n", "database: redis\ncolour: red\n", 3, "colour", "unknown field"),
     ],
@@ -66,6 +99,52 @@ def test_a_mistake_names_line_and_key(  # noqa: PLR0917 - one row, one mistake
     tmp_path: Path, old: str, new: str, line: int, key: str, about: str
 ) -> None:
     path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        load_scenario(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {key}: ")
+    assert about in str(caught.value)
+
+
+PATTERN = """\
+faults:
+  pattern:
+    every: 10s
+    for: 5s
+    faults:
+      - {fault: kill, targets: one, weight: 2}
+      - {fault: slow}
+"""
+
+
+def with_pattern(old: str = "", new: str = "") -> str:
+    listed = GOOD[GOOD.index("faults:") : GOOD.index("checkers:")]
+    assert old in PATTERN
+    return GOOD.replace(listed, PATTERN.replace(old, new))
+
+
+def test_a_pattern_is_read(tmp_path: Path) -> None:
+    pattern = load_scenario(write(tmp_path, with_pattern())).faults.pattern
+    assert (pattern.every, pattern.duration, pattern.quiet) == (10, 5, 15)
+    assert [fault.weight for fault in pattern.faults] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "about"),
+    [
+        ("for: 5s", "for: 10s", 9, "faults.pattern.every", "longer than `for`"),
+        ("every: 10s", "every: 40s", 9, "faults.pattern.every", "no room for one window in the workload's 50 s"),
+        ("every: 10s", "every: 2.5s", 9, "faults.pattern.every", "whole seconds"),
+        ("every: 10s", "evry: 10s", 9, "faults.pattern.evry", "unknown field"),
+        ("weight: 2", "weight: 0", 12, "faults.pattern.faults.0.weight", "> 0"),
+        ("weight: 2", "at: 3s", 12, "faults.pattern.faults.0.at", "the pattern says when"),
+        ("weight: 2", "times: 3", 12, "faults.pattern.faults.0.times", "the pattern says when"),
+        ("fault: slow", "fault: slwo", 13, "faults.pattern.faults.1.fault", "known: partition, slow, flaky"),
+    ],
+)
+def test_a_mistake_in_a_pattern_names_line_and_key(  # noqa: PLR0917 - one row, one mistake
+    tmp_path: Path, old: str, new: str, line: int, key: str, about: str
+) -> None:
+    path = write(tmp_path, with_pattern(old, new))
     with pytest.raises(UserError) as caught:
         load_scenario(path)
     assert str(caught.value).startswith(f"{path}:{line}: {key}: ")

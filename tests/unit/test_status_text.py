@@ -22,7 +22,10 @@ def filters():
 def part(peers, dropped, *, active=True, remaining_s=583.2, name="cut-1"):
     until_ns = None if remaining_s is None else 2_000_000_000
     bounds = {"from_ns": 1_000_000_000, "until_ns": until_ns, "active": active, "remaining_s": remaining_s}
-    return {"name": name, **bounds, "peers": {peer: ["192.0.2.1"] for peer in peers}, "dropped": dropped}
+    counts = {"dropped_packets": sum(dropped.values()), "dropped_bytes": 100 * sum(dropped.values())}
+    about = {"kind": "partition", "name": name, "title": f"does not hear {' '.join(peers)}", "backend": "nftables"}
+    what = {"peers": {peer: ["192.0.2.1"] for peer in peers}, "ports": [], "reject": False}
+    return {**about, **bounds, **what, "dropped": dropped, "counts": counts}
 
 
 def answer(heard, windows=(), one_way_ns=None):
@@ -52,10 +55,10 @@ def test_the_text(filters):
         "n2     x       +   .\n"
         "n3     !   +       .\n"
         "\n"
-        "cut-1: active, 584 s left, 1,241 packets dropped\n"
-        "  n1 does not hear n2 (1,234), n3 (0)\n"
-        "  n2 does not hear n1 (7)\n"
-        "  n3 does not hear n1 (0)\n"
+        "cut-1 (partition by nftables): active, 584 s left, 1,241 dropped packets, 124,100 dropped bytes\n"
+        "  n1 does not hear n2 n3 (n2 1,234, n3 0)\n"
+        "  n2 does not hear n1 (n1 7)\n"
+        "  n3 does not hear n1 (n1 0)\n"
         "\n"
         "no answer from n10"
     )
@@ -98,7 +101,44 @@ def test_the_state_of_a_window(filters, active, remaining_s, state):
         "n1": answer([], [part(["n2"], {"n2": 1}, active=active, remaining_s=remaining_s)]),
         "n2": answer(["n1"]),
     }
-    assert f"cut-1: {state}, 1 packets dropped" in filters["jepsen_status_text"](filters["jepsen_status"](answers))
+    assert f"cut-1 (partition by nftables): {state}, 1 dropped packets" in filters["jepsen_status_text"](
+        filters["jepsen_status"](answers)
+    )
+
+
+def test_windows_of_other_kinds_show_what_they_count(filters):
+    bounds = {"from_ns": 10**9, "until_ns": 2 * 10**9, "active": True, "remaining_s": 7.0}
+    pause = {"kind": "process", "name": "pause-1", "title": "pauses etcd", "backend": "freezer", **bounds}
+    answers = {"n1": answer(["n2"], [{**pause, "counts": {"stopped_s": 3.5}}]), "n2": answer(["n1"])}
+    picture = filters["jepsen_status"](answers)
+    assert picture["hears"]["n1"]["n2"] == "heard"
+    text = filters["jepsen_status_text"](picture)
+    assert "pause-1 (process by freezer): active, 7 s left, 3.5 stopped s\n  n1 pauses etcd (3.5 stopped s)" in text
+
+
+def test_a_cut_of_ports_cuts_no_probe(filters):
+    ports = {**part(["n2"], {"n2": 3}), "ports": ["tcp 9092"]}
+    picture = filters["jepsen_status"]({"n1": answer(["n2"], [ports]), "n2": answer(["n1"])})
+    assert picture["hears"]["n1"]["n2"] == "heard"
+
+
+def test_silence_of_nodes_that_did_not_probe_together_says_nothing(filters):
+    early = {**answer([]), "probed_ns": [0, 10**9]}
+    late = {**answer(["n1"]), "probed_ns": [10**9 - 1, 2 * 10**9]}
+    assert filters["jepsen_status"]({"n1": early, "n2": late})["hears"]["n1"]["n2"] == "unknown"
+    assert (
+        filters["jepsen_status"]({"n1": early, "n2": {**late, "probed_ns": [0, 10**9]}})["hears"]["n1"]["n2"]
+        == "silent"
+    )
+
+
+def test_a_node_that_started_inside_a_window_has_lost_its_part(filters):
+    fresh = {**answer(["n1"]), "booted_at_ns": 1_400_000_000}
+    answers = {"n1": answer([], [part(["n2"], {"n2": 1})]), "n2": fresh}
+    assert filters["jepsen_status"](answers)["windows"][0]["restarted"] == ["n2"]
+    assert "n2 has started anew inside it" in filters["jepsen_status_text"](filters["jepsen_status"](answers))
+    before = {**fresh, "booted_at_ns": 900_000_000}
+    assert filters["jepsen_status"]({**answers, "n2": before})["windows"][0]["restarted"] == []
 
 
 def test_without_probes_nobody_knows_who_hears(filters):

@@ -92,6 +92,36 @@ def test_the_progress_shows_the_window_while_it_is_open(tmp_path: Path) -> None:
     assert len({shown["elapsed_s"] for shown in seen}) >= 3
 
 
+def test_a_late_window_is_told_when_it_was_aimed_and_how_late(tmp_path: Path) -> None:
+    late = [WINDOW | {"name": name, "title": "primaries", "until_s": 2.5, "late": {}} for name in ("kill-1", "kill-2")]
+    drive = start(make_folder(tmp_path, windows=late, duration_s=3.0))
+    kill_1 = {"title": "n3", "aimed": {"primaries": ["n3"]}, "armed_ns": 1, "late_s": 0.7}
+    aimed = {"windows": {"kill-1": kill_1, "kill-2": {"missed": "nobody is the primary"}}, "counted": {}}
+    (tmp_path / "aimed.json").write_text(json.dumps(aimed))
+    _, err = drive.communicate(timeout=30)
+    assert drive.returncode == 0, err
+    told = {event.f: event.value for event in read_history(tmp_path).nemesis if event.value["window"] == "kill-1"}
+    assert list(told) == ["start", "aim", "end"]
+    assert told["aim"] == {"window": "kill-1", "title": "n3", "primaries": ["n3"], "late_s": 0.7}
+    assert (told["start"]["title"], told["end"]["title"]) == ("primaries", "n3")
+    missed = [event.value for event in read_history(tmp_path).nemesis if event.f == "miss"]
+    assert missed == [{"window": "kill-2", "title": "primaries", "why": "nobody is the primary"}]
+
+
+def test_the_end_of_whom_it_follows_ends_the_run(tmp_path: Path) -> None:
+    followed = subprocess.Popen(["sleep", "60"])
+    make_folder(tmp_path, duration_s=30.0)
+    drive = subprocess.Popen(
+        [*DRIVE, str(tmp_path), "--follow", str(followed.pid)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_operations(tmp_path)
+    followed.kill()
+    followed.wait()
+    _, err = drive.communicate(timeout=20)
+    assert drive.returncode == 130, err
+    assert "the end of the program that started it" in err
+
+
 def test_the_same_seed_asks_for_the_same(tmp_path: Path) -> None:
     asked = []
     for name in ("first", "second"):

@@ -15,6 +15,7 @@ from workloads.clock import RunClock
 from workloads.errors import WorkloadError
 from workloads.generators import adds
 from workloads.inputs import Cluster, Window, WorkloadSpec
+from workloads.nemesis import Nemesis
 from workloads.pace import Pace
 from workloads.progress import Status
 from workloads.recorder import Recorder
@@ -71,7 +72,8 @@ class Run:
             Worker(client, i, adds(i, len(self.clients), 0), Pace(i, len(self.clients), self.spec.rate))
             for i, client in enumerate(self.clients)
         ]
-        self.scheduler = Scheduler(self.spec, windows or [], workers, recorder, clock, self.status)
+        nemesis = Nemesis(self.folder, windows or [], recorder)
+        self.scheduler = Scheduler(self.spec, windows or [], workers, recorder, clock, self.status, nemesis)
         try:
             self.scheduler.run()
         finally:
