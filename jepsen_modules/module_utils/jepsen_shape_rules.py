@@ -251,7 +251,8 @@ def _window(bounds: dict[str, Any], name: str, rules_in: list[Any], rules_out: l
                 one = by_peer.setdefault(words[1], {})
                 one[key] = one.get(key, 0) + counter[unit]
     until_s = bounds["until_s"]
-    shape = asdict(Shape(**said["shape"]))
+    gilbert = said["shape"].get("gilbert")
+    shape = Shape(**{**said["shape"], "gilbert": gilbert and tuple(gilbert)})
     return {
         "name": name,
         "title": said["title"],

@@ -23,7 +23,6 @@ from ansible.module_utils.jepsen_shaping import (
     NETEM,
     USERSPACE,
     Backend,
-    Shape,
     Shaped,
     ShapingError,
     check_links,
@@ -181,7 +180,7 @@ def describe_found(windows: list[dict[str, Any]]) -> list[str]:
             w["name"],
             w["from_ns"] // SECOND_NS,
             None if w["until_ns"] is None else w["until_ns"] // SECOND_NS,
-            w["shape"] if isinstance(w["shape"], Shape) else Shape(**w["shape"]),
+            w["shape"],
             w["peers"],
             w["ports"],
         )

@@ -237,7 +237,7 @@ class Backend:
         raise NotImplementedError
 
     def found(self) -> list[dict[str, Any]]:
-        """Reads back the windows: ``{name, title, from_ns, until_ns, shape (dict), peers, ports, counts}``.
+        """Reads back the windows: ``{name, title, from_ns, until_ns, shape (Shape), peers, ports, counts}``.
 
         ``counts``: ``{delayed_packets, delayed_bytes, lost_packets, duplicated_packets, ...}`` of what was done.
         """
