@@ -138,7 +138,7 @@ def wait_for_last_window(file: Path) -> None:
 
 def status(file: Path) -> dict[str, Any]:
     """What status.yml shows: windows of all kinds, and who hears whom."""
-    playbook("status", file=str(file))
+    playbook("status", file=str(file), format="json")
     return dict(json.loads(file.read_text()))
 
 
