@@ -43,10 +43,12 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
-# What takes longer: a hundred drawn grudges, other releases and sizes of the lab, and twenty times up and down.
+# What takes longer: a hundred drawn grudges, a hundred killed controllers, other releases and sizes of the lab, and
+# twenty times up and down.
 test-slow: venv
 	@tests/install-packages
 	@CALLMAYBE_GRUDGES=100 $(BIN)/pytest tests/packet/test_cuts.py -k drawn
+	@CALLMAYBE_KILL_ROUNDS=100 $(BIN)/pytest tests/lab/test_controller_killed.py
 	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
 
 bench: venv
@@ -55,7 +57,7 @@ bench: venv
 	@$(BIN)/python bench/bench_linear.py
 	@$(BIN)/python bench/bench_shaper.py
 	@$(BIN)/python bench/bench_lab.py
-	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_partition.py
+	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_faults.py --windows 100
 
 clean:
 	@rm -rf $(VENV)

@@ -1,0 +1,155 @@
+"""The controller of a run dies by SIGKILL, at any moment: every node ends its faults by itself, and is clean.
+
+Two rounds; CALLMAYBE_KILL_ROUNDS=100 makes a hundred. A round's number is the seed of its faults and of the moment.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from callmaybe.project import STORE
+from tests.lab.machine import BIN, NODES, ROOT, Lab, playbook
+
+pytestmark = pytest.mark.lab
+
+ROUNDS = int(os.environ.get("CALLMAYBE_KILL_ROUNDS", "2"))
+# From the start to the end of the last window: finding each other, arming ahead, and 24 s of workload.
+LATEST_S = 40
+RUN_S = 90
+SETTLE_S = 20
+DATABASE = {"db": "etcd", "variant": "v3"}
+SERVICE = "etcd"
+SCENARIO = {
+    "title": "a test whose controller dies",
+    "database": DATABASE["db"],
+    "variant": DATABASE["variant"],
+    "workload": {"name": "set", "duration": "24s", "rate": 20},
+    "faults": [
+        {"at": "1s", "for": "8s", "fault": "slow", "targets": "minority"},
+        {"at": "3s", "for": "9s", "fault": "partition", "topology": "random-halves"},
+        {"at": "6s", "for": "9s", "fault": "pause", "targets": "one"},
+        {"at": "11s", "for": "8s", "fault": "kill", "targets": "one"},
+        {"at": "14s", "for": "8s", "fault": "slow", "targets": "all"},
+        {"at": "16s", "for": "6s", "fault": "pause", "targets": "minority", "how": "signal"},
+        {"at": "17s", "for": "5s", "fault": "partition", "topology": "isolate"},
+    ],
+    "checkers": ["lost-writes"],
+}
+# Modules that Ansible started, and that do not know yet that it is dead.
+MODULES = "grep -la '[B]ECOME-SUCCESS' /proc/[0-9]*/cmdline 2>/dev/null"
+# What must not be there once all windows are over, though nobody has healed: a sentence each.
+STILL_AT_WORK = r"""
+for file in $(find /sys/fs/cgroup -name cgroup.freeze 2>/dev/null); do
+  [ "$(cat "$file" 2>/dev/null)" != 1 ] || echo "frozen: $file"
+done
+for stat in /proc/[0-9]*/stat; do
+  case "$(sed 's/.*) //' "$stat" 2>/dev/null)" in T*) echo "stopped: $(cat "${stat%stat}comm")";; esac
+done
+for program in $(grep -la '[j]epsen' /proc/[0-9]*/cmdline 2>/dev/null); do
+  echo "process: $(tr '\0' ' ' <"$program" | cut -c1-200)"
+done
+systemctl list-units --plain --no-legend --state=active,activating,deactivating,reloading 'jepsen-*.service' |
+  sed 's/^/unit: /'
+"""
+# What must not be there after a heal.
+LEFT = (
+    STILL_AT_WORK
+    + r"""
+nft list table inet jepsen 2>/dev/null | sed 's/^/table: /'
+systemctl list-units --all --plain --no-legend 'jepsen-*' | sed 's/^/unit: /'
+find /run/jepsen /run/systemd -name '*jepsen*' 2>/dev/null | sed 's/^/file: /'
+[ ! -e /run/jepsen ] || echo 'file: /run/jepsen'
+"""
+)
+# What must be as it was before.
+FOREIGN = "tc qdisc show; nft list ruleset; iptables-save 2>/dev/null | grep -v '^#'"
+
+
+@pytest.fixture(scope="module")
+def before(lab: Lab) -> dict[str, str]:
+    """Five nodes with a database, healed; what their networks look like."""
+    playbook("install", **DATABASE)
+    playbook("heal")
+    return said_by_all(lab, FOREIGN)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The scenario under a name of its own; its runs go with it."""
+    path = tmp_path / f"test-controller-killed-{request.node.callspec.params['number']}.yml"
+    path.write_text(yaml.safe_dump(SCENARIO))
+    yield path
+    shutil.rmtree(STORE / path.stem, ignore_errors=True)
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_every_node_is_clean_though_the_controller_was_killed(
+    before: dict[str, str], lab: Lab, scenario: Path, tmp_path: Path, number: int
+) -> None:
+    killed_after_s = random.Random(number).uniform(0, LATEST_S)  # noqa: S311 - drawn again from its seed
+    run_and_kill(scenario, number, killed_after_s)
+    assert not any(settled(lab, MODULES).values())
+    wait_for_last_window(tmp_path / "status.json")
+    quiet = settled(lab, STILL_AT_WORK)
+    assert not any(quiet.values()), f"killed after {killed_after_s:.2f} s, and at work still: {quiet}"
+    playbook("db", **DATABASE, verb="start")
+    playbook("db", **DATABASE, verb="ready")
+    assert said_by_all(lab, f"systemctl is-active {SERVICE}") == dict.fromkeys(NODES, "active\n")
+    playbook("heal")
+    left = said_by_all(lab, LEFT)
+    assert not any(left.values()), f"killed after {killed_after_s:.2f} s, and left behind a heal: {left}"
+    assert said_by_all(lab, FOREIGN) == before
+
+
+def run_and_kill(scenario: Path, seed: int, after_s: float) -> None:
+    """Starts a run, and kills all of it at one moment: in a process namespace, with whose first process all end."""
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
+    command = [*inside, BIN / "callmaybe", "test", scenario, "--no-provision", "--seed", str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as run:
+        try:
+            out, _ = run.communicate(timeout=after_s)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+            return
+        pytest.fail(f"the run ended before {after_s:.2f} s, at which it was to be killed:\n{out}")
+
+
+def wait_for_last_window(file: Path) -> None:
+    """Waits until no node has a window that is open or to come, and all nodes hear each other."""
+    deadline = time.monotonic() + RUN_S
+    while ends := [w["until_ns"] for w in status(file)["windows"] if w["state"] != "over"]:
+        assert time.monotonic() < deadline, f"windows that do not end: {file.read_text()}"
+        time.sleep(max(0.0, max(ends) / 1e9 - time.time()) + 0.5)
+    picture = status(file)
+    hears = picture["hears"]
+    assert not picture["missing"]
+    assert {hears[node][peer] for node in NODES for peer in NODES if node != peer} == {"heard"}, file.read_text()
+
+
+def status(file: Path) -> dict[str, Any]:
+    """What status.yml shows: windows of all kinds, and who hears whom."""
+    playbook("status", file=str(file), format="json")
+    return dict(json.loads(file.read_text()))
+
+
+def settled(lab: Lab, command: str) -> dict[str, str]:
+    """What the nodes say when they say nothing any more, or what they still say after some seconds."""
+    deadline = time.monotonic() + SETTLE_S
+    while any((said := said_by_all(lab, command)).values()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return said
+
+
+def said_by_all(lab: Lab, command: str) -> dict[str, str]:
+    """What each node prints."""
+    return {node: lab.run(node, command).stdout for node in lab.nodes}
