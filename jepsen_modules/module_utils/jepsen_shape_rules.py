@@ -15,8 +15,8 @@ from __future__ import annotations
 import calendar
 import ipaddress
 import json
-import re
 import math
+import re
 import time
 import urllib.parse
 from dataclasses import asdict
