@@ -93,7 +93,7 @@ def main():
             answer = getattr(backend, sys.argv[2])()
     except ShapingError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer))  # noqa: T201 - the answer
+    print(json.dumps(answer, default=vars))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

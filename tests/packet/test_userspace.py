@@ -80,7 +80,7 @@ def test_a_delay_keeps_the_order_and_is_counted_and_ended(shaping, version):
     assert [number for number, _ in got] == list(range(2000))
     assert 30 <= statistics.median(delay for _, delay in got) < 32
     window = shaping.do("found")[0]
-    assert (window["title"], window["shape"].delay_ms, window["program"]) == ('n1 | "n2"', 30.0, True)
+    assert (window["title"], window["shape"]["delay_ms"], window["program"]) == ('n1 | "n2"', 30.0, True)
     assert window["peers"] == {"n2": shaping.net.addresses("n2")}
     assert window["counts"]["delayed_packets"] >= 2000
     assert window["counts"]["unshaped_packets"] == 0
