@@ -9,14 +9,12 @@ import numpy as np
 
 from analysis.compiled import compiled
 from analysis.history import HistoryError
+from analysis.linear.effects import NEVER
 from analysis.linear.model import Call, Model, Operation, Reading, frozen
 from analysis.table import INVOKE, NEMESIS_PROCESS, NIL, OK, OTHER, PAIR, TYPES, UNPAIRED, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-NEVER: Final = 2**62
-"""The row in which a crashed call returns."""
 
 _CRASHED: Final = TYPES.index("info")
 _COLUMNS: Final = 9  # of what makes two calls alike
@@ -63,7 +61,7 @@ def find_calls(
     _refuse_orphans(table, clients)
     ended = table.pair[invoked]
     outcome = np.where(ended == UNPAIRED, _CRASHED, table.type[ended])
-    alike, examples = distinct(_columns(table, invoked, ended, outcome, owned=model.owned))
+    alike, examples = distinct(_likeness(table, invoked, ended, outcome, owned=model.owned))
     operations: dict[Operation, int] = {}
     keys: dict[Any, int] = {}
     meaning = np.full((len(examples), 2), -1, np.int32)
@@ -84,13 +82,15 @@ def find_calls(
     numbers = meaning[alike]
     said = np.flatnonzero(numbers[:, 0] >= 0)
     order = said if len(keys) < 2 else said[np.argsort(numbers[said, 1], kind="stable")]
-    returned = np.where(outcome[order] == _CRASHED, NEVER, ended[order])
+    returned = np.where(outcome[order] == _CRASHED, NEVER, ended[order]).astype(np.int64)
     starts = np.concatenate(([0], np.cumsum(np.bincount(numbers[order, 1], minlength=len(keys)))))
     return Calls(list(operations), numbers[order, 0].copy(), invoked[order], returned, list(keys), starts)
 
 
 def is_keyed(table: Table) -> bool:
     """Whether every invocation of a client has a pair for its value, reads one whose second is nil."""
+    if not _has_pairs(table.type, table.process, table.kind):
+        return False
     rows = np.flatnonzero((table.process != NEMESIS_PROCESS) & (table.type == INVOKE))
     if not len(rows) or not np.isin(table.kind[rows], (PAIR, OTHER)).all():
         return False
@@ -100,7 +100,16 @@ def is_keyed(table: Table) -> bool:
     return any(table.value(row)[1] is None for row in others)
 
 
-def _columns(
+@compiled
+def _has_pairs(types: NDArray[np.uint8], process: NDArray[np.int64], kind: NDArray[np.uint8]) -> bool:
+    """Whether the first invocation of a client may have a pair: for most histories that is enough to know."""
+    for row in range(len(types)):
+        if types[row] == INVOKE and process[row] != NEMESIS_PROCESS:
+            return kind[row] in (PAIR, OTHER)
+    return False
+
+
+def _likeness(
     table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any], *, owned: bool
 ) -> NDArray[np.int64]:
     """Returns int64[calls, 9]: two calls with the same row of it mean the same."""

@@ -1,10 +1,11 @@
-"""What holds many things: a set, queues, a counter."""
+"""What holds many things: a set, queues, a stack, a counter."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from analysis.linear.model import UNKNOWN, Call, Model, Operation, Reading, frozen, thawed
+from analysis.linear.effects import READ
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen, thawed
 
 
 class Set(Model):
@@ -33,6 +34,10 @@ class Set(Model):
         if not isinstance(read, list | tuple | set | frozenset):
             raise ValueError(f"expected the elements of an ok read as a list, found {read!r}")  # noqa: TRY004 - as all
         return Operation("read", None, frozenset(frozen(list(read))))
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read does."""
+        return Effect(READ, operation.result) if operation.f == "read" else super().effect(operation)
 
     def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
         """Adds, removes or reads."""
@@ -69,6 +74,36 @@ class FifoQueue(Model):
         if result is None:
             return None if state else state
         return state[1:] if state and state[0] == result else None
+
+
+class Stack(Model):
+    """The newest comes first: `push`, `pop`; an ok pop of nil found it empty."""
+
+    name = "stack"
+    owned: ClassVar[bool] = False
+    initial: ClassVar[Any] = []
+    functions: ClassVar[frozenset[str] | None] = frozenset({"push", "pop"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    answers: ClassVar[frozenset[str] | None] = frozenset({"pop"})
+
+    def start(self, initial: Any) -> Any:  # noqa: ANN401
+        """Returns the state that holds a list of elements, the newest last."""
+        return tuple(frozen(initial))
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; what a pop was asked with says nothing."""
+        operation = super().operation(call, reading)
+        return operation._replace(argument=None) if operation and operation.f == "pop" else operation
+
+    def step(self, state: Any, f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Puts on top, or takes from there."""
+        if f == "push":
+            return (*state, argument)
+        if result is UNKNOWN:
+            return state[:-1]
+        if result is None:
+            return None if state else state
+        return state[:-1] if state and state[-1] == result else None
 
 
 class UnorderedQueue(FifoQueue):
@@ -128,6 +163,10 @@ class Counter(Model):
         if type(amount) is not int:
             raise ValueError(f"expected a whole number to {call.f}, found {call.argument!r}")
         return Operation("add", -amount if call.f == "decrement" else amount, None)
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read does."""
+        return Effect(READ, operation.result) if operation.f == "read" else super().effect(operation)
 
     def step(self, state: int, f: str, argument: Any, result: Any) -> int | None:  # noqa: ANN401
         """Adds or reads."""

@@ -1,4 +1,4 @@
-"""Decides one object: gives the compiled search what it asks for, within a budget."""
+"""Decides objects: many small ones at a stroke, a large one step by step within a budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from analysis.linear.problem import Problem, make_problem
+from analysis.compiled import compiled
+from analysis.linear.problem import Problem, make_problem, measure
 from analysis.linear.search import (
     ASKED_OPERATION,
     ASKED_STATE,
@@ -14,6 +15,7 @@ from analysis.linear.search import (
     DEPTH,
     FULL,
     FURTHEST,
+    IMPOSSIBLE,
     LINEARIZABLE,
     PAUSED,
     PROGRESS,
@@ -26,11 +28,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.linear.budget import Budget
+    from analysis.linear.effects import Effects
     from analysis.linear.steps import Steps
 
+VALID: Final = 1
+INVALID: Final = 0
+OPEN: Final = -1
+"""Not decided at a stroke."""
+
+SMALL: Final = 20_000
+"""Calls up to which an object is tried at a stroke."""
+
+_STROKE: Final = 50_000  # choices, and
+_STROKE_ROWS: Final = 1 << 12  # configurations that a stroke may take
 _EFFORT: Final = 500_000  # choices between two looks at the clock: some milliseconds
 _FIRST_ROWS: Final = 512
 _AHEAD: Final = 4  # returns whose pending calls' steps are computed together
+_AHEAD_MOST: Final = 64  # operations that are asked for together
 
 
 class Decision(NamedTuple):
@@ -51,6 +65,69 @@ class Decision(NamedTuple):
     why: str
 
 
+@compiled
+def decide_at_a_stroke(  # noqa: PLR0913, PLR0917 - the columns of the calls
+    effects: Effects,
+    operation: NDArray[np.int32],
+    invoked: NDArray[np.int64],
+    returned: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    first: int,
+    end: int,
+    verdicts: NDArray[np.int8],
+) -> int:
+    """Decides the objects from `first` to `end` that are easy, as most are; the others' verdict is `OPEN`.
+
+    Args:
+        effects: What the operations do.
+        operation: int32[m], each call's operation; the calls of an object together, in the order of their invocation.
+        invoked: int64[m].
+        returned: int64[m], `NEVER` for crashed calls.
+        starts: int64[k + 1], where each object's calls begin.
+        first: The first object.
+        end: The one after the last.
+        verdicts: int8[k], filled with `VALID`, `INVALID` or `OPEN`.
+
+    Returns:
+        How many configurations were visited.
+    """
+    visited = 0
+    for key in range(first, end):
+        begin, stop = starts[key], starts[key + 1]
+        verdicts[key] = OPEN
+        if stop - begin > SMALL:
+            continue
+        size, slots = measure(invoked[begin:stop], returned[begin:stop], _STROKE + 64 * (stop - begin))
+        if size < 0:
+            continue
+        problem = make_problem(
+            effects, operation[begin:stop], invoked[begin:stop], returned[begin:stop], size, slots
+        )
+        size = 64
+        rows = np.zeros((size, 1 + problem.words), np.int64)
+        heads = np.full(2 * size, -1, np.int32)
+        following = np.empty(size, np.int32)
+        stack = np.zeros((3, size + 1), np.int64)
+        progress = np.zeros(PROGRESS, np.int64)
+        effort = _STROKE + 64 * (stop - begin)
+        told = search(problem, effects, rows, heads, following, stack, progress, effort)
+        while told == FULL and size < _STROKE_ROWS + 4 * (stop - begin):
+            size *= 2
+            rows = np.concatenate((rows, np.zeros_like(rows)))
+            heads = np.empty(2 * size, np.int32)
+            following = rehash(problem, rows, progress[ROWS], heads)
+            longer = np.zeros((3, size + 1), np.int64)
+            longer[:, : stack.shape[1]] = stack
+            stack = longer
+            told = search(problem, effects, rows, heads, following, stack, progress, effort)
+        visited += progress[ROWS]
+        if told == LINEARIZABLE:
+            verdicts[key] = VALID
+        elif told == IMPOSSIBLE:
+            verdicts[key] = INVALID
+    return visited
+
+
 def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     steps: Steps,
     operation: NDArray[np.int32],
@@ -60,10 +137,11 @@ def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     starts: tuple[int, ...] = (0,),
 ) -> Decision:
     """Decides whether calls, in the order of their invocation, are linearizable from one of some states."""
-    problem = make_problem(steps.natures, operation, invoked, returned, budget.nbytes // 16)
-    if problem is None:
+    size, slots = measure(invoked, returned, budget.nbytes // 16)
+    if size < 0:
         why = f"more calls are pending at once than fit into {budget.nbytes / 1e6:,.0f} MB"
         return Decision(None, None, 0, np.zeros((0, 1), np.int64), why)
+    problem = make_problem(steps.effects, operation, invoked, returned, size, slots)
     for start in starts:
         decision = _search(problem, steps, budget, start)
         if decision.valid is not False:
@@ -81,10 +159,8 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
     why: str | None = None
     while True:
         before = int(progress[ROWS])
-        told = search(
-            problem, steps.natures, steps.keys, steps.values, rows, heads, following, stack, progress, _EFFORT
-        )
-        budget.spent += int(progress[ROWS]) - before
+        told = search(problem, steps.effects, rows, heads, following, stack, progress, _EFFORT)
+        budget.spend(int(progress[ROWS]) - before)
         if told == ASKS:
             steps.compute(int(progress[ASKED_STATE]), _asked(problem, rows, stack, progress))
             why = budget.too_large(steps.nbytes) or budget.exhausted()
@@ -108,4 +184,4 @@ def _asked(
     """Returns the operation whose step is asked for, and those that will be asked for next."""
     k = int(rows[stack[0, max(int(progress[DEPTH]) - 1, 0)], 0]) >> 32
     begin, end = problem.pending_start[k], problem.pending_start[min(k + _AHEAD, len(problem.call))]
-    return [int(progress[ASKED_OPERATION]), *problem.pending_operation[begin:end].tolist()]
+    return [int(progress[ASKED_OPERATION]), *problem.pending_operation[begin : min(end, begin + _AHEAD_MOST)].tolist()]

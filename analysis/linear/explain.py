@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
-from analysis.linear.calls import NEVER, Calls
+from analysis.linear.calls import Calls
 from analysis.linear.decide import Decision, decide
+from analysis.linear.effects import NEVER
 from analysis.linear.model import UNKNOWN, Operation, text
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from analysis.table import Table
 
 SHOWN: Final = 20  # states, pending operations, operations of the prefix
+MOST_MEMBERS: Final = 200  # operations of a window
 _WINDOW_STATES: Final = 64  # beyond, a window is not asked whether it is contradictory from every state
 
 
@@ -60,7 +62,10 @@ class Contradiction(TypedDict):
         refusals: Why it is not possible in each.
         pending: The operations that are concurrent with its return, it left out.
         window_proven: Whether the window's operations are contradictory by themselves, whatever came before them.
-        window: The smallest run of completions that ends with it and is contradictory; pending ones included.
+        window: The smallest run of completions that ends with it and is contradictory; pending ones included. Of a
+            long one the last operations.
+        window_count: How many operations it has.
+        timed: Whether the history has times; else they are the places of the events.
     """
 
     prefix_count: int
@@ -71,42 +76,49 @@ class Contradiction(TypedDict):
     pending: list[Told]
     window_proven: bool
     window: list[Told]
+    window_count: int
+    timed: bool
 
 
-def explain(  # noqa: PLR0913, PLR0917 - all that the check knows
-    table: Table,
-    windows: Sequence[Window],
-    calls: Calls,
-    key: int,
-    decision: Decision,
-    steps: Steps,
-    budget: Budget,
-) -> Contradiction:
-    """Explains the contradiction that a search of one key has found."""
-    problem = decision.problem
-    if problem is None:
-        raise AssertionError("a contradiction was found without a search")
-    part = slice(int(calls.starts[key]), int(calls.starts[key + 1]))
-    furthest = decision.furthest
+def explain(
+    table: Table, windows: Sequence[Window], calls: Calls, steps: Steps, budget: Budget
+) -> Contradiction | None:
+    """Explains why the calls of one object are not linearizable; None where the budget ends before.
+
+    It searches them once more, with the model's own states, which the verdict did without.
+    """
+    operation, invoked, returned = calls.operation, calls.invoked, calls.returned
+    decision = decide(steps, operation, invoked, returned, budget)
+    problem, furthest = decision.problem, decision.furthest
+    if decision.valid is not False or problem is None:
+        return None
     bad = int(problem.call[furthest])
 
     def tell(places: NDArray[np.int64]) -> list[Told]:
-        return [_tell(table, windows, calls, part.start + place) for place in places.tolist()]
+        return [_tell(table, windows, calls, place) for place in places.tolist()]
 
     states = _states(decision)
-    operation = calls.operations[calls.operation[part][bad]]
-    refused = [state for state in states if steps.model.step(steps.states[state], *operation) is None]
-    from_return, proven = _smallest_window(calls, part, decision, steps, budget)
+    asked = calls.operations[operation[bad]]
+    refused = [state for state in states if steps.model.step(steps.states[state], *asked) is None]
+    from_return, proven = _smallest_window(calls, decision, steps, budget)
+    members = _members(problem, invoked, returned, from_return, furthest)
     return {
         "prefix_count": furthest,
         "prefix": tell(problem.call[max(furthest - SHOWN, 0) : furthest]),
         "operation": tell(np.array([bad]))[0],
         "states": [steps.model.show(steps.states[state]) for state in states[:SHOWN]],
-        "refusals": [steps.model.refuse(steps.states[state], operation) for state in refused[:SHOWN]],
-        "pending": tell(_pending(problem, calls.invoked[part], calls.returned[part], furthest)[:SHOWN]),
+        "refusals": [steps.model.refuse(steps.states[state], asked) for state in refused[:SHOWN]],
+        "pending": tell(_pending(problem, invoked, returned, furthest)[:SHOWN]),
         "window_proven": proven,
-        "window": tell(_members(problem, calls.invoked[part], calls.returned[part], from_return, furthest)),
+        "window_count": len(members),
+        "window": tell(_latest(members, bad)),
+        "timed": not bool((table.time == np.arange(len(table))).all()),
     }
+
+
+def _latest(members: NDArray[np.int64], bad: int) -> NDArray[np.int64]:
+    """Returns the operations of a window that were invoked last, and the impossible one."""
+    return np.unique(np.append(members[-MOST_MEMBERS:], bad))
 
 
 def show_operation(operation: Operation) -> str:
@@ -155,7 +167,7 @@ def _members(
     return np.flatnonzero((invoked < end) & (returned >= begin))
 
 
-def _smallest_window(calls: Calls, part: slice, decision: Decision, steps: Steps, budget: Budget) -> tuple[int, bool]:
+def _smallest_window(calls: Calls, decision: Decision, steps: Steps, budget: Budget) -> tuple[int, bool]:
     """Returns the latest return from which on the calls are contradictory whatever state the object was in.
 
     A window is contradictory by itself if no state that the model can reach explains it; a longer one then is, too. So
@@ -165,7 +177,7 @@ def _smallest_window(calls: Calls, part: slice, decision: Decision, steps: Steps
     problem, furthest = decision.problem, decision.furthest
     if problem is None:
         return 0, False
-    invoked, returned, operation = calls.invoked[part], calls.returned[part], calls.operation[part]
+    invoked, returned, operation = calls.invoked, calls.returned, calls.operation
     if not _close(steps):
         return furthest, False
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from analysis.linear.effects import ASKED, ASKED_READ
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -72,6 +74,14 @@ class Operation(NamedTuple):
     result: Any
 
 
+class Effect(NamedTuple):
+    """What an operation does; see `analysis.linear.effects` for the codes."""
+
+    code: int
+    before: Any = None  # a state
+    after: Any = None  # a state
+
+
 class Model:
     """An object with a state and operations on it.
 
@@ -114,17 +124,9 @@ class Model:
         """Returns the state after an operation; None where the object could not have answered so in that state."""
         raise NotImplementedError
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether an operation can never change a state, whichever it is."""
-        return operation.f in self.reads
-
-    def is_blind(self, operation: Operation) -> bool:  # noqa: ARG002
-        """Whether an operation is possible in every state and always leaves the same one."""
-        return False
-
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:  # noqa: ARG002
-        """Returns crashed operations that can never help to explain the others and may be left out."""
-        return set()
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what an operation does to any state, so far as that can be said in a word."""
+        return Effect(ASKED_READ if operation.f in self.reads else ASKED)
 
     def show(self, state: Any) -> Any:  # noqa: ANN401
         """Returns a state as results print it: a JSON value."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from analysis.linear.model import Call, Model, Operation, Reading, frozen, pair, text, thawed
+from analysis.linear.effects import ASKED, ASKED_READ, CAS, NOT, READ, WRITE
+from analysis.linear.model import Call, Effect, Model, Operation, Reading, frozen, pair, text, thawed
 
 Held = tuple[Any]
 """A register's state: its value, wrapped, since a value may be None."""
@@ -32,32 +33,18 @@ class Register(Model):
         # what a read was asked with says nothing
         return operation._replace(argument=None) if operation and operation.f in self.reads else operation
 
-    def is_blind(self, operation: Operation) -> bool:
-        """Whether it is a write."""
-        return operation.f == "write"
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read, a write or a cas does."""
+        f, argument, result = operation
+        if f == "read":
+            return Effect(READ, (result,))
+        return Effect(WRITE, after=(argument,)) if f == "write" else Effect(ASKED)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Reads or writes the value."""
         if f == "read":
             return state if state[0] == result else None
         return (argument,)
-
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
-        """Returns the crashed writes whose value nobody expects; a failed cas may be glad of any of them."""
-        if any(operation.f == FAILED_CAS for operation in operations):
-            return set()
-        expected = {self._expects(operation) for operation in operations} - {None}
-        return {operation for operation in crashed if (self._leaves(operation),) not in expected}
-
-    @staticmethod
-    def _expects(operation: Operation) -> Held | None:
-        if operation.f == "read":
-            return (operation.result,)
-        return (operation.argument[0],) if operation.f == "cas" else None
-
-    @staticmethod
-    def _leaves(operation: Operation) -> Any:  # noqa: ANN401
-        return operation.argument[1] if operation.f == "cas" else operation.argument
 
     def show(self, state: Held) -> Any:  # noqa: ANN401
         """Returns the value."""
@@ -88,10 +75,15 @@ class CasRegister(Register):
             return Operation(FAILED_CAS, argument, None) if reading.failed_cas == "evidence" else None
         return Operation("cas", argument, None)
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether it is a read, a cas that failed, or one from a value to itself."""
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read, a write or a cas does; one from a value to itself is like a read."""
         f, argument, _ = operation
-        return f in {"read", FAILED_CAS} or (f == "cas" and argument[0] == argument[1])
+        if f == FAILED_CAS:
+            return Effect(NOT, (argument[0],))
+        if f != "cas":
+            return super().effect(operation)
+        before, after = (argument[0],), (argument[1],)
+        return Effect(READ, before) if before == after else Effect(CAS, before, after)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Reads, writes, or compares and sets the value."""
@@ -123,11 +115,12 @@ class MultiRegister(Model):
         if call.outcome == "fail":
             return None
         told = [self._told(step, call.outcome, reading) for step in steps]
-        return Operation("txn", tuple(step for step in told if step), None) if any(told) else None
+        said = tuple(step for step in told if step)
+        return Operation("txn", said, None) if said else None
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether all steps are reads."""
-        return all(kind == "read" for kind, _, _ in operation.argument)
+    def effect(self, operation: Operation) -> Effect:
+        """Returns whether it only reads."""
+        return Effect(ASKED_READ if all(kind == "read" for kind, _, _ in operation.argument) else ASKED)
 
     @staticmethod
     def _told(step: Any, outcome: str, reading: Reading) -> tuple[str, Any, Any] | None:  # noqa: ANN401
@@ -181,9 +174,3 @@ class KeyValue(Register):
         if held is None:
             return (argument,)
         return (held + argument,) if isinstance(held, type(argument)) else None
-
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
-        """Returns the crashed puts that nobody got, where nobody appends to them."""
-        if any(operation.f == "append" for operation in operations):
-            return set()
-        return super().idle(operations, crashed)
