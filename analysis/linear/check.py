@@ -105,7 +105,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
         grouped = calls = asked.calls()
         steps = asked.steps(calls)
     else:
-        grouped, steps = columns, Steps.known(asked.model, columns.effects)
+        grouped, steps = columns, Steps(asked.model, [], None, columns.effects)
 
     def rule(key: int) -> Conflict | NotImplementedType | None:
         one = asked.calls(_rows(grouped, key))

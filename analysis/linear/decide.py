@@ -100,32 +100,48 @@ def decide_at_a_stroke(  # noqa: PLR0913, PLR0917 - the columns of the calls
         size, slots = measure(invoked[begin:stop], returned[begin:stop], _STROKE + 64 * (stop - begin))
         if size < 0:
             continue
-        problem = make_problem(
-            effects, operation[begin:stop], invoked[begin:stop], returned[begin:stop], size, slots
-        )
-        size = 64
-        rows = np.zeros((size, 1 + problem.words), np.int64)
-        heads = np.full(2 * size, -1, np.int32)
-        following = np.empty(size, np.int32)
-        stack = np.zeros((3, size + 1), np.int64)
-        progress = np.zeros(PROGRESS, np.int64)
-        effort = _STROKE + 64 * (stop - begin)
-        told = search(problem, effects, rows, heads, following, stack, progress, effort)
-        while told == FULL and size < _STROKE_ROWS + 4 * (stop - begin):
-            size *= 2
-            rows = np.concatenate((rows, np.zeros_like(rows)))
-            heads = np.empty(2 * size, np.int32)
-            following = rehash(problem, rows, progress[ROWS], heads)
-            longer = np.zeros((3, size + 1), np.int64)
-            longer[:, : stack.shape[1]] = stack
-            stack = longer
-            told = search(problem, effects, rows, heads, following, stack, progress, effort)
-        visited += progress[ROWS]
+        problem = make_problem(effects, operation[begin:stop], invoked[begin:stop], returned[begin:stop], size, slots)
+        told, count = _try(problem, effects, 0, stop - begin)
+        visited += count
         if told == LINEARIZABLE:
             verdicts[key] = VALID
         elif told == IMPOSSIBLE:
             verdicts[key] = INVALID
     return visited
+
+
+@compiled
+def _try(problem: Problem, effects: Effects, start: int, calls: int) -> tuple[int, int]:
+    """Searches from one state, so far as a stroke goes; returns what `search` told, and how much was visited."""
+    size = 64
+    rows = np.zeros((size, 1 + problem.words), np.int64)
+    rows[0, 0] = start
+    heads = np.full(2 * size, -1, np.int32)
+    following = np.empty(size, np.int32)
+    stack = np.zeros((3, size + 1), np.int64)
+    progress = np.zeros(PROGRESS, np.int64)
+    effort = _STROKE + 64 * calls
+    told = search(problem, effects, rows, heads, following, stack, progress, effort)
+    while told == FULL and size < _STROKE_ROWS + 4 * calls:
+        size *= 2
+        rows = np.concatenate((rows, np.zeros_like(rows)))
+        heads = np.empty(2 * size, np.int32)
+        following = rehash(problem, rows, progress[ROWS], heads)
+        longer = np.zeros((3, size + 1), np.int64)
+        longer[:, : stack.shape[1]] = stack
+        stack = longer
+        told = search(problem, effects, rows, heads, following, stack, progress, effort)
+    return told, progress[ROWS]
+
+
+@compiled
+def _try_all(problem: Problem, effects: Effects, states: int, calls: int) -> int:
+    """Searches from each of the first states: `LINEARIZABLE` from one, `IMPOSSIBLE` from all, or something else."""
+    for start in range(states):
+        told, _ = _try(problem, effects, start, calls)
+        if told != IMPOSSIBLE:
+            return told
+    return IMPOSSIBLE
 
 
 def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
@@ -134,19 +150,36 @@ def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     invoked: NDArray[np.int64],
     returned: NDArray[np.int64],
     budget: Budget,
-    starts: tuple[int, ...] = (0,),
 ) -> Decision:
-    """Decides whether calls, in the order of their invocation, are linearizable from one of some states."""
+    """Decides whether calls, in the order of their invocation, are linearizable from the initial state."""
     size, slots = measure(invoked, returned, budget.nbytes // 16)
     if size < 0:
         why = f"more calls are pending at once than fit into {budget.nbytes / 1e6:,.0f} MB"
         return Decision(None, None, 0, np.zeros((0, 1), np.int64), why)
     problem = make_problem(steps.effects, operation, invoked, returned, size, slots)
-    for start in starts:
-        decision = _search(problem, steps, budget, start)
-        if decision.valid is not False:
-            break
-    return decision
+    return _search(problem, steps, budget, 0)
+
+
+def possible(  # noqa: PLR0913, PLR0917 - the columns of the calls
+    steps: Steps,
+    operation: NDArray[np.int32],
+    invoked: NDArray[np.int64],
+    returned: NDArray[np.int64],
+    budget: Budget,
+) -> bool | None:
+    """Decides whether calls are linearizable from any state that was met; None where a budget ended it."""
+    size, slots = measure(invoked, returned, budget.nbytes // 16)
+    if size < 0 or budget.exhausted():
+        return None
+    problem = make_problem(steps.effects, operation, invoked, returned, size, slots)
+    told = _try_all(problem, steps.effects, len(steps.states), len(operation))
+    if told in (LINEARIZABLE, IMPOSSIBLE):
+        return told == LINEARIZABLE
+    for start in range(len(steps.states)):
+        valid = _search(problem, steps, budget, start).valid
+        if valid is not False:
+            return valid
+    return False
 
 
 def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decision:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 import numpy as np
 
 from analysis.linear.calls import Calls
-from analysis.linear.decide import Decision, decide
+from analysis.linear.decide import Decision, decide, possible
 from analysis.linear.effects import NEVER
 from analysis.linear.model import UNKNOWN, Operation, text
 
@@ -184,8 +184,7 @@ def _smallest_window(calls: Calls, decision: Decision, steps: Steps, budget: Bud
     def contradictory(first: int) -> bool | None:
         members = _members(problem, invoked, returned, first, furthest)
         ends = np.where(returned[members] > returned[problem.call[furthest]], NEVER, returned[members])
-        every = tuple(range(len(steps.states)))
-        valid = decide(steps, operation[members], invoked[members], ends, budget, every).valid
+        valid = possible(steps, operation[members], invoked[members], ends, budget)
         return None if valid is None else not valid
 
     length, good = 1, furthest + 1  # no window from `good` on is contradictory

@@ -74,12 +74,12 @@ class Tally:
     @property
     def invalid(self) -> list[int]:
         """The objects that are not linearizable."""
-        return np.flatnonzero(self.verdicts == INVALID).tolist()
+        return (self.verdicts == INVALID).nonzero()[0].tolist()
 
     @property
     def unknown(self) -> list[int]:
         """The objects that are not decided."""
-        return np.flatnonzero(self.verdicts == OPEN).tolist()
+        return (self.verdicts == OPEN).nonzero()[0].tolist()
 
 
 def decide_all(steps: Steps, calls: Grouped, budget: Budget, rule: Rule) -> Tally:
@@ -123,11 +123,12 @@ def _searches(steps: Steps, calls: Grouped, budget: Budget, rule: Rule, tally: T
         if not budget.exhausted():
             _search(steps, calls, budget, rule, tally, key)
 
-    if len(tally.unknown) < 2 or steps.asks:  # whoever asks the model holds the interpreter
-        for key in tally.unknown:
+    left = tally.unknown
+    if len(left) < 2 or steps.asks:  # whoever asks the model holds the interpreter
+        for key in left:
             one(key)
     else:
-        _on_all_cores(one, tally.unknown, budget)
+        _on_all_cores(one, left, budget)
 
 
 def _search(steps: Steps, calls: Grouped, budget: Budget, rule: Rule, tally: Tally, key: int) -> None:  # noqa: PLR0913, PLR0917

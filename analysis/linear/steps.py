@@ -24,27 +24,30 @@ class Steps:
         model: Who is asked.
         operations: The operations by number.
         states: Each state; its place is its number, and the first is the initial one.
-        effects: What the search reads.
+        effects: What the search reads. Whoever gives them knows all of them: then nobody is asked.
     """
 
-    @classmethod
-    def known(cls, model: Model, effects: Effects) -> Steps:
-        """Returns what never asks the model, since all effects are known."""
-        steps = cls(model, [], ())
-        steps.effects = effects
-        return steps
-
-    def __init__(self, model: Model, operations: list[Operation], start: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Model,
+        operations: list[Operation],
+        start: Any,  # noqa: ANN401
+        effects: Effects | None = None,
+    ) -> None:
         self.model = model
         self.operations = operations
         self.states: list[Any] = [start]
         self._numbers: dict[Any, int] = {start: 0}
         self._used = 0
-        told = [self._effect(operation) for operation in operations]
+        self._asked: list[int] = []
+        self.effects = effects or self._effects()
+
+    def _effects(self) -> Effects:
+        told = [self._effect(operation) for operation in self.operations]
         code, before, after = np.array(told, np.int32).reshape(len(told), 3).T
-        keys, values = np.full(64, -1, np.int64), np.zeros(64, np.int32)
-        self.effects = Effects(code.astype(np.int8), before.copy(), after.copy(), keys, values)
         self._asked = np.flatnonzero((code == ASKED) | (code == ASKED_READ)).tolist()
+        keys, values = np.full(64, -1, np.int64), np.zeros(64, np.int32)
+        return Effects(code.astype(np.int8), before.copy(), after.copy(), keys, values)
 
     @property
     def nbytes(self) -> int:

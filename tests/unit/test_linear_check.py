@@ -19,7 +19,8 @@ from analysis.run_folder import Window
 from analysis.table import table_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from linear_histories import KINDS, Kind, draw_history, draw_options, judge
+from linear_histories import KINDS, Kind, draw_history, draw_options
+from linear_reference import judge
 
 from analysis.linear.options import find_model, reading_of
 
@@ -174,11 +175,48 @@ def test_ctrl_c_ends_in_unknown(monkeypatch):
             raise KeyboardInterrupt
         return decide(*arguments)
 
-    monkeypatch.setattr(sys.modules["analysis.linear.check"], "decide", interrupted)
+    objects = sys.modules["analysis.linear.objects"]
+    monkeypatch.setattr(objects, "decide", interrupted)
+    monkeypatch.setattr(objects, "decide_at_a_stroke", lambda *_: 0)  # as if none were easy
+    monkeypatch.setattr(objects, "cores", lambda: 1)
     table = done(*(("write", [key, 1], [key, 1]) for key in "xyz"), ("read", ["x", None], ["x", 1]))
     result = check(table, [], Options())
     assert result["valid"] == "unknown"
     assert result["reason"] == "undecided: interrupted; 1 of 3 keys are decided"
+
+
+def test_ctrl_c_during_an_explanation_keeps_the_verdict(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["analysis.linear.check"], "explain", interrupted)
+    result = check(STALE, [], Options("register"))
+    assert result["valid"] is False
+    assert "contradiction" not in result
+    assert result["reason"].endswith("(not explained: interrupted)")
+
+
+def test_nobody_asked_for_an_explanation():
+    result = check(STALE, [], Options("register", explain=False))
+    assert result["valid"] is False
+    assert result["reason"] == "not linearizable: no order of the operations explains the answers"
+
+
+def test_a_history_without_times_names_the_line():
+    table = table_of([Operation(i, i, *line) for i, line in enumerate(
+        (0, kind, f, value) for f, value in (("write", 1), ("read", 2)) for kind in ("invoke", "ok")
+    )])
+    assert "read -> 2 in line 4 is impossible" in check(table, [], Options("register"))["reason"]
+
+
+def test_a_long_window_is_shown_in_part():
+    crowd = [(p, "invoke", "write", p) for p in range(10, 3000)]
+    table = history((0, "invoke", "write", 1), (0, "ok", "write", 1), *crowd,
+                    (0, "invoke", "read", None), (0, "ok", "read", -7))  # fmt: skip
+    result = check(table, [], Options("register", budget_s=30))
+    assert result["valid"] is False
+    assert len(json.dumps(result)) < 100_000
+    assert result["contradiction"]["operation"] in result["contradiction"]["window"]
 
 
 @pytest.mark.parametrize(
