@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from analysis.linear import fifo, zones
 from analysis.linear.containers import FifoQueue
 from analysis.linear.registers import CasRegister, Register
@@ -13,6 +11,7 @@ from analysis.linear.registers import CasRegister, Register
 if TYPE_CHECKING:
     from types import NotImplementedType
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -47,12 +46,12 @@ def conflict_of_calls(  # noqa: PLR0913, PLR0917 - the columns of the calls
 
 def conflict_of_table(model: Model, reading: Reading, table: Table) -> Conflict | NotImplementedType | None:
     """Does the same for a whole history of one object."""
-    values = None
+    values: tuple[Any, ...] | None = None
     if type(model) is FifoQueue:
         values = fifo.conflict(table, reading)
     if type(model) in {Register, CasRegister}:
         values = zones.conflict(table, reading)
     if not values:
-        return NotImplemented if values is None else None
+        return None if values == () else NotImplemented  # type: ignore[no-any-return]  # typeshed's own
     shown = ", ".join("nil" if value is None else str(value) for value in values)
     return Conflict(values, zones.invocations_of(table, values), f"what was done with {shown} is impossible")

@@ -109,9 +109,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
 
     def rule(key: int) -> Conflict | NotImplementedType | None:
         one = asked.calls(_rows(grouped, key))
-        said = conflict_of_calls(
-            asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned
-        )
+        said = conflict_of_calls(asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned)
         return said._replace(calls=one.invoked[said.calls]) if isinstance(said, Conflict) else said
 
     tally = decide_all(steps, grouped, asked.budget, rule)

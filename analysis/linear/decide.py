@@ -144,7 +144,7 @@ def _try_all(problem: Problem, effects: Effects, states: int, calls: int) -> int
     return IMPOSSIBLE
 
 
-def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
+def decide(
     steps: Steps,
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],
@@ -160,7 +160,7 @@ def decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     return _search(problem, steps, budget, 0)
 
 
-def possible(  # noqa: PLR0913, PLR0917 - the columns of the calls
+def possible(
     steps: Steps,
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],

@@ -65,7 +65,7 @@ def step(effects: Effects, state: int, operation: int) -> int:
     if code == WRITE:
         return effects.after[operation]  # type: ignore[no-any-return]  # numpy's scalar
     if code == CAS:
-        return effects.after[operation] if effects.before[operation] == state else np.int32(ILLEGAL)  # type: ignore[no-any-return]
+        return int(effects.after[operation]) if effects.before[operation] == state else ILLEGAL
     if code == READ:
         return state if effects.before[operation] == state else ILLEGAL
     if code == NOT:

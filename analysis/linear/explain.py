@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
-from analysis.linear.calls import Calls
 from analysis.linear.decide import Decision, decide, possible
 from analysis.linear.effects import NEVER
 from analysis.linear.model import UNKNOWN, Operation, text
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.linear.budget import Budget
+    from analysis.linear.calls import Calls
     from analysis.linear.problem import Problem
     from analysis.linear.steps import Steps
     from analysis.run_folder import Window

@@ -74,12 +74,14 @@ class Tally:
     @property
     def invalid(self) -> list[int]:
         """The objects that are not linearizable."""
-        return (self.verdicts == INVALID).nonzero()[0].tolist()
+        places: list[int] = (self.verdicts == INVALID).nonzero()[0].tolist()
+        return places
 
     @property
     def unknown(self) -> list[int]:
         """The objects that are not decided."""
-        return (self.verdicts == OPEN).nonzero()[0].tolist()
+        places: list[int] = (self.verdicts == OPEN).nonzero()[0].tolist()
+        return places
 
 
 def decide_all(steps: Steps, calls: Grouped, budget: Budget, rule: Rule) -> Tally:
@@ -124,7 +126,7 @@ def _searches(steps: Steps, calls: Grouped, budget: Budget, rule: Rule, tally: T
             _search(steps, calls, budget, rule, tally, key)
 
     left = tally.unknown
-    if len(left) < 2 or steps.asks:  # whoever asks the model holds the interpreter
+    if min(len(left), cores()) < 2 or steps.asks:  # whoever asks the model holds the interpreter
         for key in left:
             one(key)
     else:

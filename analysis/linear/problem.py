@@ -61,7 +61,7 @@ class Problem(NamedTuple):
 
 
 @compiled
-def make_problem(
+def make_problem(  # noqa: PLR0913, PLR0917 - compiled code has no objects
     effects: Effects,
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],
@@ -218,9 +218,7 @@ def _kinds(
 
 
 @compiled
-def _pack(
-    first: NDArray[np.int64], words: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
+def _pack(first: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
     """Finds a word and bits in it for the count of each kind; no count spans two words, nor uses the sign."""
     count = len(first) - 1
     word = np.empty(count, np.int32)

@@ -128,7 +128,9 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
                     continue
                 operation = problem.crashed_operation[kind]
                 alike = first + live
-            if effects.code[operation] == WRITE and (stack[2, top] or _has_alike(problem, row, first, alike, operation)):
+            if effects.code[operation] == WRITE and (
+                stack[2, top] or _has_alike(problem, row, first, alike, operation)
+            ):
                 choice += 1
                 continue
             after = step(effects, state, operation)
@@ -178,7 +180,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
 
 
 @compiled
-def _settle(  # noqa: PLR0913, PLR0917 - compiled code has no objects
+def _settle(
     problem: Problem,
     effects: Effects,
     row: NDArray[np.int64],

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from analysis.history import Operation as Event
 from analysis.linear import MODELS, Options, check, objects
@@ -107,12 +108,12 @@ def renamed(event, names):
             return [rename(item) for item in value]
         return names.get(value, value) if type(value) is int else value
 
-    return dataclasses.replace(event, value=rename(event.value))
+    return replace(event, value=rename(event.value))
 
 
 RETOLD = {
-    "processes": lambda events: [dataclasses.replace(event, process=event.process * 7 + 3) for event in events],
-    "times": lambda events: [dataclasses.replace(event, time=event.time + 10**12) for event in events],
+    "processes": lambda events: [replace(event, process=event.process * 7 + 3) for event in events],
+    "times": lambda events: [replace(event, time=event.time + 10**12) for event in events],
     "values": lambda events: [renamed(event, {1: 71, 2: -5}) for event in events],
 }
 
@@ -138,7 +139,7 @@ def test_crashed_reads_say_nothing(name):
             if events[index].f == "read" and ended.get(process) in (None, "info")
         }  # fmt: skip
         kept = [e for e in events if not (e.process in gone and e.f == "read" and e.index >= last[e.process])]
-        kept = [dataclasses.replace(event, index=index) for index, event in enumerate(kept)]
+        kept = [replace(event, index=index) for index, event in enumerate(kept)]
         one, other = (check(table_of(told), [], options)["valid"] for told in (events, kept))
         assert one is other, (seed, events)
 
@@ -162,8 +163,8 @@ def test_two_reads_that_change_places_are_found():
         assert check(table_of(rows), [], Options("register"))["valid"] is True
         one, other = (4 * place + 3 for place in rng.sample(range(199), 2))
         rows[one], rows[other] = (
-            dataclasses.replace(rows[one], value=rows[other].value),
-            dataclasses.replace(rows[other], value=rows[one].value),
+            replace(rows[one], value=rows[other].value),
+            replace(rows[other], value=rows[one].value),
         )
         result = check(table_of(rows), [], Options("register"))
         assert result["valid"] is False

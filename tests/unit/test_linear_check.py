@@ -203,9 +203,14 @@ def test_nobody_asked_for_an_explanation():
 
 
 def test_a_history_without_times_names_the_line():
-    table = table_of([Operation(i, i, *line) for i, line in enumerate(
-        (0, kind, f, value) for f, value in (("write", 1), ("read", 2)) for kind in ("invoke", "ok")
-    )])
+    table = table_of(
+        [
+            Operation(i, i, *line)
+            for i, line in enumerate(
+                (0, kind, f, value) for f, value in (("write", 1), ("read", 2)) for kind in ("invoke", "ok")
+            )
+        ]
+    )
     assert "read -> 2 in line 4 is impossible" in check(table, [], Options("register"))["reason"]
 
 
