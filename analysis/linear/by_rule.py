@@ -41,7 +41,7 @@ def conflict_of_calls(  # noqa: PLR0913, PLR0917 - the columns of the calls
     returned: NDArray[np.int64],  # noqa: ARG001
 ) -> Conflict | NotImplementedType | None:
     """Returns what contradicts itself in one object's calls; None: nothing does; NotImplemented: no rule knows."""
-    return NotImplemented
+    return NotImplemented  # type: ignore[no-any-return]  # typeshed's own type
 
 
 def conflict_of_table(model: Model, reading: Reading, table: Table) -> Conflict | NotImplementedType | None:
@@ -52,6 +52,6 @@ def conflict_of_table(model: Model, reading: Reading, table: Table) -> Conflict 
     if type(model) in {Register, CasRegister}:
         values = zones.conflict(table, reading)
     if not values:
-        return None if values == () else NotImplemented  # type: ignore[no-any-return]  # typeshed's own
+        return None if values == () else NotImplemented
     shown = ", ".join("nil" if value is None else str(value) for value in values)
     return Conflict(values, zones.invocations_of(table, values), f"what was done with {shown} is impossible")
