@@ -63,9 +63,7 @@ def run(program: Path, kind: str, paths: list[Path], rounds: int) -> Peer:
 
     command = [str(program), kind, str(NIL), str(rounds), *map(str, paths)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=MOST_S, check=False, preexec_fn=bound
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S, check=False, preexec_fn=bound)
     except subprocess.TimeoutExpired:
         return Peer([], [], 0, f"more than {MOST_S} s")
     if done.returncode:
@@ -74,7 +72,7 @@ def run(program: Path, kind: str, paths: list[Path], rounds: int) -> Peer:
     return Peer([valid == "true" for valid, _ in told], [int(ns) / 1e9 for _, ns in told], int(peak) * 1024)
 
 
-def _meaning(f: str, argument: Any, result: Any) -> dict[str, Any]:
+def _meaning(f: str, argument: Any, result: Any) -> dict[str, Any]:  # noqa: ANN401 - values of a history
     if f == "cas":
         return {"f": f, "a": _number(argument[0]), "b": _number(argument[1])}
     if f == "failed cas":
@@ -83,5 +81,5 @@ def _meaning(f: str, argument: Any, result: Any) -> dict[str, Any]:
     return {"f": f, "s": value} if isinstance(value, str) else {"f": f, "a": _number(value)}
 
 
-def _number(value: Any) -> int:
+def _number(value: Any) -> int:  # noqa: ANN401
     return NIL if value is None else int(value)

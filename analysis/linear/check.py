@@ -74,7 +74,8 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
         if isinstance(said, Conflict):
             reason, found = _contradiction(asked, said.calls, said)
             return _result(asked, INVALID, reason, len(said.calls), 1) | found
-    return _decided(asked)
+        return _decided(asked, ruled=True)
+    return _decided(asked, ruled=False)
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class _Asked:
         return Steps(self.model, calls.operations, self.model.start(self.reading.initial))
 
 
-def _decided(asked: _Asked) -> dict[str, Any]:
-    """Decides object by object."""
+def _decided(asked: _Asked, *, ruled: bool) -> dict[str, Any]:
+    """Decides object by object; the rules are not asked again where they have been."""
     grouped: Grouped
     columns = columns_of(asked.table, asked.model, asked.reading, keyed=asked.keyed)
     if columns is None:
@@ -108,6 +109,8 @@ def _decided(asked: _Asked) -> dict[str, Any]:
         grouped, steps = columns, Steps(asked.model, [], None, columns.effects)
 
     def rule(key: int) -> Conflict | NotImplementedType | None:
+        if ruled:
+            return NotImplemented  # type: ignore[no-any-return]  # typeshed's own type
         one = asked.calls(_rows(grouped, key))
         said = conflict_of_calls(asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned)
         return said._replace(calls=one.invoked[said.calls]) if isinstance(said, Conflict) else said

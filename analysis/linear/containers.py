@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Any, ClassVar
 
 from analysis.linear.effects import READ
@@ -121,7 +122,7 @@ class UnorderedQueue(FifoQueue):
     def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
         """Puts in, or takes out."""
         if f == "enqueue":
-            return frozenset(tuple(sorted((*held, argument), key=repr)) for held in state)
+            return frozenset(_put(held, argument) for held in state)
         if f == "dequeue" and result is None:
             return frozenset({()}) if () in state else None
         after = {
@@ -136,6 +137,11 @@ class UnorderedQueue(FifoQueue):
         """Returns the elements; where several contents are possible, each."""
         contents = [thawed(held) for held in sorted(state, key=repr)]
         return contents[0] if len(contents) == 1 else {"one of": contents}
+
+
+def _put(held: tuple[Any, ...], element: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    place = bisect(held, repr(element), key=repr)
+    return (*held[:place], element, *held[place:])
 
 
 class Counter(Model):

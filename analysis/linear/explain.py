@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from analysis.table import Table
 
 SHOWN: Final = 20  # states, pending operations, operations of the prefix
+MOST_LETTERS_OF_STATE: Final = 2000
 MOST_MEMBERS: Final = 200  # operations of a window
 _WINDOW_STATES: Final = 64  # beyond, a window is not asked whether it is contradictory from every state
 
@@ -106,7 +107,7 @@ def explain(
         "prefix_count": furthest,
         "prefix": tell(problem.call[max(furthest - SHOWN, 0) : furthest]),
         "operation": tell(np.array([bad]))[0],
-        "states": [steps.model.show(steps.states[state]) for state in states[:SHOWN]],
+        "states": [_brief(steps.model.show(steps.states[state])) for state in states[:SHOWN]],
         "refusals": [steps.model.refuse(steps.states[state], asked) for state in refused[:SHOWN]],
         "pending": tell(_pending(problem, invoked, returned, furthest)[:SHOWN]),
         "window_proven": proven,
@@ -114,6 +115,11 @@ def explain(
         "window": tell(_latest(members, bad)),
         "timed": not bool((table.time == np.arange(len(table))).all()),
     }
+
+
+def _brief(shown: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Returns a state as it is, or, where it is long, its ends."""
+    return shown if len(str(shown)) <= MOST_LETTERS_OF_STATE else text(shown)
 
 
 def _latest(members: NDArray[np.int64], bad: int) -> NDArray[np.int64]:

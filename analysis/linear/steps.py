@@ -40,12 +40,14 @@ class Steps:
         self._numbers: dict[Any, int] = {start: 0}
         self._used = 0
         self._asked: list[int] = []
+        self._among: frozenset[int] = frozenset()
         self.effects = effects or self._effects()
 
     def _effects(self) -> Effects:
         told = [self._effect(operation) for operation in self.operations]
         code, before, after = np.array(told, np.int32).reshape(len(told), 3).T
         self._asked = np.flatnonzero((code == ASKED) | (code == ASKED_READ)).tolist()
+        self._among = frozenset(self._asked)
         keys, values = np.full(64, -1, np.int64), np.zeros(64, np.int32)
         return Effects(code.astype(np.int8), before.copy(), after.copy(), keys, values)
 
@@ -62,7 +64,7 @@ class Steps:
     def compute(self, state: int, operations: Iterable[int]) -> None:
         """Computes the steps from a state: all of them where there are few operations, else those that are named."""
         few = len(self._asked) <= FEW
-        numbers = self._asked if few else sorted(set(operations).intersection(self._asked))
+        numbers = self._asked if few else [number for number in set(operations) if number in self._among]
         held = self.states[state]
         values = [self._after(held, self.operations[number]) for number in numbers]
         keys = (state << 32) | np.fromiter(numbers, np.int64, len(numbers))

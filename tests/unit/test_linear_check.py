@@ -328,3 +328,25 @@ def test_a_long_queue_is_decided_without_a_search():
     assert "dequeue ->" in result["reason"]
     empty = check(done(*puts, ("dequeue", None, None)), [], Options("fifo-queue", budget_s=1))
     assert empty["valid"] is False
+
+
+def test_values_of_megabytes_make_no_large_result():
+    large = "x" * 3_000_000
+    result = check(done(("write", large, large), ("read", None, large + "y")), [], Options("register"))
+    assert result["valid"] is False
+    assert len(json.dumps(result)) < 20_000
+
+
+def test_five_thousand_at_once():
+    crowd = range(5000)
+    begun = [(p, "invoke", "cas", [p % 50, (p + 1) % 50]) for p in crowd]
+    ended = [(p, "ok", "cas", [p % 50, (p + 1) % 50]) for p in crowd]
+    assert check(history(*begun, *ended), [], Options(initial=0, budget_s=20))["valid"] is True
+    assert check(history(*begun, *ended), [], Options(budget_s=20))["valid"] is False
+
+
+def test_ten_thousand_crashed_writes_of_values_that_differ():
+    rows = [(i + 10, kind, "write", i) for i in range(10_000) for kind in ("invoke", "info")]
+    reads = [(0, kind, "read", value) for value in (5, 7, 5) for kind in ("invoke", "ok")]
+    result = check(history(*rows, *reads), [], Options("register", budget_s=20))
+    assert result["valid"] is False
