@@ -43,9 +43,10 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
-# What takes longer: other releases and sizes of the lab, and twenty times up and down.
+# What takes longer: a million random histories; other releases and sizes of the lab, and twenty times up and down.
 test-slow: venv
 	@tests/install-packages
+	@CALLMAYBE_RANDOM_HISTORIES=1000000 $(BIN)/pytest --timeout 3600 tests/unit/test_linear.py
 	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
 
 bench: venv

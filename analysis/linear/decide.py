@@ -42,7 +42,7 @@ SMALL: Final = 20_000
 _STROKE: Final = 50_000  # choices, and
 _STROKE_ROWS: Final = 1 << 12  # configurations that a stroke may take
 _EFFORT: Final = 500_000  # choices between two looks at the clock: some milliseconds
-_FIRST_ROWS: Final = 512
+_FIRST_ROWS: Final = 128
 _AHEAD: Final = 2  # returns whose pending calls' steps are computed together
 _AHEAD_MOST: Final = 64  # operations that are asked for together
 

@@ -95,8 +95,13 @@ def explain(
         return None
     bad = int(problem.call[furthest])
 
+    told: dict[int, Told] = {}
+
     def tell(places: NDArray[np.int64]) -> list[Told]:
-        return [_tell(table, windows, calls, place) for place in places.tolist()]
+        for place in places.tolist():
+            if place not in told:
+                told[place] = _tell(table, windows, calls, place)
+        return [told[place] for place in places.tolist()]
 
     states = _states(decision)
     asked = calls.operations[operation[bad]]
@@ -212,7 +217,7 @@ def _close(steps: Steps) -> bool:
     every = range(len(steps.operations))
     if len(every) > 16 * _WINDOW_STATES:
         return False
-    done = 0
+    done = 0 if steps.asks else len(steps.states)
     while done < len(steps.states) <= _WINDOW_STATES:
         steps.compute(done, every)
         done += 1
