@@ -99,9 +99,7 @@ def _on_columns(
     return CHECKS[name](record.table, windows, **own)
 
 
-def _by_key(
-    table: Table, windows: list[Window], check: Callable[..., dict[str, Any]], **own: object
-) -> dict[str, Any]:
+def _by_key(table: Table, windows: list[Window], check: Callable[..., dict[str, Any]], **own: object) -> dict[str, Any]:
     return check_keys(table, windows, check, **own)
 
 

@@ -58,7 +58,9 @@ COLUMNS = click.option(
 @click.option("--model", callback=_model, metavar="NAME", help="Of linearizable: docs/checkers.md has the names.")
 @click.option("--initial", callback=_json, metavar="JSON", help="The initial value; the model's own if not given.")
 @click.option("--nil-read", type=click.Choice(["wildcard", "initial"]), help="What a read of nil says.")
-@click.option("--failed-cas", type=click.Choice(["evidence", "none"]), help="What a failed cas says: none, if not given.")
+@click.option(
+    "--failed-cas", type=click.Choice(["evidence", "none"]), help="What a failed cas says: none, if not given."
+)
 @click.option(
     "--independent",
     type=click.Choice(["auto", "yes", "no"]),
