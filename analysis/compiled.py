@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., object]")
 
 
-class _Listener(event.Listener):  # type: ignore[misc] # numba has no types
+class _Listener(event.Listener):
     """Hears of functions that were not in the cache."""
 
     def on_start(self, _event: event.Event) -> None:
@@ -25,7 +25,7 @@ class _Listener(event.Listener):  # type: ignore[misc] # numba has no types
         pass
 
 
-event.register("numba:compile", _Listener())
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
 
 
 def compiled(function: F) -> F:

@@ -48,8 +48,10 @@ def picture(result: dict[str, Any], windows: Sequence[Window] = ()) -> str:
     right = max(end, *(places[bar["line"]] + _width(bar) for bar in bars))
     bottom = _TOP + _LANE * len(lanes)
     parts = [
-        f'<svg role="img" aria-label="operations of the contradiction by process" xmlns="http://www.w3.org/2000/svg"'
-        f' viewBox="0 0 {right + 8} {bottom + _BOTTOM}" font-size="12.5">'
+        (
+            f'<svg role="img" aria-label="operations of the contradiction by process" xmlns="http://www.w3.org/2000/svg"'
+            f' viewBox="0 0 {right + 8} {bottom + _BOTTOM}" font-size="12.5">'
+        )
     ]
     for process, lane in lanes.items():
         top = _TOP + lane * _LANE
@@ -78,8 +80,8 @@ def _places(bars: list[Told], left: int) -> dict[int, int]:
     """Returns where each line's event stands: in their order, with room for what the bars of one process say."""
     needed = {bar["line"]: _width(bar) for bar in bars}
     ends = {bar["returned_line"]: bar["line"] for bar in bars if bar["returned_line"] is not None}
-    last = {}  # process: the bar before
-    before = {}  # line: the line whose event's text must end before it
+    last: dict[int, int] = {}  # process: the line of the bar before
+    before: dict[int, int] = {}  # line: the line whose event's text must end before it
     for bar in sorted(bars, key=lambda bar: bar["line"]):
         if bar["process"] in last:
             before[bar["line"]] = last[bar["process"]]
@@ -117,8 +119,10 @@ def _bar(bar: Told, places: dict[int, int], top: int, right: int, *, bad: bool) 
     told = _clean(f"{bar['text']}, {bar['node'] + ', ' if bar['node'] else ''}{lines}")
     return [
         f"<g><title>{told}</title>",
-        f'<rect x="{begin}" y="{y}" width="{max(until - begin, 2)}" height="{_BAR}" fill="{colour}"'
-        f' fill-opacity="{opacity}"/>',
+        (
+            f'<rect x="{begin}" y="{y}" width="{max(until - begin, 2)}" height="{_BAR}" fill="{colour}"'
+            f' fill-opacity="{opacity}"/>'
+        ),
         f'<path d="{path}" stroke="{colour}" stroke-width="2" fill="none"/>',
         _text(begin + 7, y + _BAR // 2 + 4, _said(bar), colour if bad else "var(--ink)", _weight(bad=bad)),
         "</g>",
@@ -147,8 +151,10 @@ def _shades(bars: list[Told], places: dict[int, int], windows: Sequence[Window],
         if inside:
             begin, width = min(inside) - 8, max(inside) - min(inside) + 16
             parts += [
-                f'<rect x="{begin}" y="{_TOP}" width="{width}" height="{bottom - _TOP}" fill="var(--shade)"'
-                ' fill-opacity="0.14"/>',
+                (
+                    f'<rect x="{begin}" y="{_TOP}" width="{width}" height="{bottom - _TOP}" fill="var(--shade)"'
+                    ' fill-opacity="0.14"/>'
+                ),
                 _text(begin + 2, _TOP - 8, window.name[:_MOST_LETTERS], "var(--muted)"),
             ]
     return parts
