@@ -71,6 +71,36 @@ class FifoQueue(Model):
         return state[1:] if state and state[0] == result else None
 
 
+class Stack(Model):
+    """A stack: `push`, `pop`; an ok pop of nil found it empty."""
+
+    name = "stack"
+    owned: ClassVar[bool] = False
+    initial: ClassVar[Any] = []
+    functions: ClassVar[frozenset[str] | None] = frozenset({"push", "pop"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    answers: ClassVar[frozenset[str] | None] = frozenset({"pop"})
+
+    def start(self, initial: Any) -> Any:  # noqa: ANN401
+        """Returns the state that holds a list of elements, the oldest first."""
+        return tuple(frozen(initial))
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; what a pop was asked with says nothing."""
+        operation = super().operation(call, reading)
+        return operation._replace(argument=None) if operation and operation.f == "pop" else operation
+
+    def step(self, state: Any, f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Puts on top, or takes from there."""
+        if f == "push":
+            return (*state, argument)
+        if result is UNKNOWN:
+            return state[:-1]
+        if result is None:
+            return None if state else state
+        return state[:-1] if state and state[-1] == result else None
+
+
 class UnorderedQueue(FifoQueue):
     """A queue that keeps no order.
 
