@@ -86,8 +86,8 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:
 
 def _conflict(said: Said, kind: int, one: int, two: int) -> Conflict:
     """Returns the calls of the blocks that begin with two calls, -1 for the one that held it at the start."""
-    numbers = [said.initial[0] if call < 0 else int(said.value[call]) for call in (one, two)]
-    a, b = (said.names(number) for number in numbers)
+    numbers = [int(said.value[call]) if call >= 0 else said.initial[0] if said.initial else -1 for call in (one, two)]
+    a, b = (said.names(number if number >= 0 else numbers[1]) for number in numbers)
     if kind in {_NOT_HELD, _HELD}:  # what the process did until then, from where it held nothing
         calls = np.flatnonzero(said.value == numbers[1])
         calls = calls[calls <= two]

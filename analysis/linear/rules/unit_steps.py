@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _READ, _READ_INITIAL, _ADD, _INCREMENT, _SUBTRACT, _DECREMENT = range(6)
 _MOST = 2**31  # steps of a count that a read may expect
-_NEVER_EXPECTED = -1
+_NEVER_EXPECTED, _NOTHING, _CHANGE = -1, -2, -3  # instead of a count
 
 
 def functions(model: Model, reading: Reading) -> dict[str, Function]:  # noqa: ARG001 - as all rules
@@ -67,11 +67,11 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:  #
     values = np.where(f[reads] == _READ_INITIAL, said.initial[0], said.value[reads])
     numbers, alike = np.unique(values, return_inverse=True)
     expected = [_count(said.names(number), start, amount) for number in numbers.tolist()]
-    target = np.full(len(f), -2, np.int64)
+    target = np.full(len(f), _NOTHING, np.int64)
     target[reads] = np.array(expected, np.int64)[alike.reshape(-1)]
-    target[steps != 0] = -3
-    call, last = _sweep(target, said.returned, events_of(said.invoked, said.returned, said.moment_count))
-    return None if call < 0 else _conflict(said, target, int(call), int(last))
+    target[steps != 0] = _CHANGE
+    call = _sweep(target, said.returned, events_of(said.invoked, said.returned, said.moment_count))
+    return None if call < 0 else _conflict(said, target, int(call))
 
 
 def _count(value: Any, start: int, amount: int) -> int:  # noqa: ANN401
@@ -82,12 +82,10 @@ def _count(value: Any, start: int, amount: int) -> int:  # noqa: ANN401
     return int(count) if rest == 0 and 0 <= count < _MOST else _NEVER_EXPECTED
 
 
-def _conflict(said: Said, target: NDArray[np.int64], call: int, last: int) -> Conflict:
-    """Returns a read with the one before it and the changes between them."""
+def _conflict(said: Said, target: NDArray[np.int64], call: int) -> Conflict:
+    """Returns a read with all calls before its return: a count has no smaller contradiction in general."""
     until = said.returned[call]
-    begin = said.returned[last] if last >= 0 else -1
-    changes = (target == -3) & (said.returned > min(begin, said.invoked[call])) & (said.invoked < until)
-    calls = np.union1d(np.flatnonzero(changes), [call, last] if last >= 0 else [call])
+    calls = np.flatnonzero((said.invoked < until) & ((target == _CHANGE) | (said.returned <= until)))
     number = said.initial[0] if said.f[call] == _READ_INITIAL else int(said.value[call])
     value = said.names(number)
     why = f"read {value} returned when the changes that had happened, or could have, lead to no such number"
@@ -95,40 +93,39 @@ def _conflict(said: Said, target: NDArray[np.int64], call: int, last: int) -> Co
 
 
 @compiled
-def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]) -> tuple[int, int]:
-    """Returns the first read that cannot return when it did, and the read that returned last before it; -1: none."""
+def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]) -> int:
+    """Returns the first read that cannot return when it did; -1: none."""
     done = np.zeros(len(target), np.uint8)
     pending = [(np.int64(0), np.int64(0)) for _ in range(0)]  # changes, by return
     reads = [(np.int64(0), np.int64(0)) for _ in range(0)]  # by what they expect
-    count, last = 0, -1
+    count = 0
     for event in events:
         if event >= 0:
-            if target[event] == -3:
+            if target[event] == _CHANGE:
                 heapq.heappush(pending, (np.int64(returned[event]), np.int64(event)))
             elif target[event] >= count:
                 heapq.heappush(reads, (target[event], np.int64(event)))
             continue
         call = -1 - event
-        if done[call] or target[call] == -2:
+        if done[call] or target[call] == _NOTHING:
             continue
-        wanted = count + 1 if target[call] == -3 else target[call]
-        if target[call] == -3:
+        wanted = count + 1 if target[call] == _CHANGE else target[call]
+        if target[call] == _CHANGE:
             while len(reads) and reads[0][0] <= count:
                 done[heapq.heappop(reads)[1]] = 1
             done[call] = 1
             count = wanted
             continue
         if wanted < count:
-            return call, last
+            return call
         while count < wanted:
             while len(reads) and reads[0][0] <= count:
                 done[heapq.heappop(reads)[1]] = 1
             while len(pending) and done[pending[0][1]]:
                 heapq.heappop(pending)
             if not len(pending):
-                return call, last
+                return call
             done[heapq.heappop(pending)[1]] = 1
             count += 1
         done[call] = 1
-        last = call
-    return -1, -1
+    return -1

@@ -92,13 +92,13 @@ class _Witness:
         if kind == _ROOTLESS:
             calls = self._explained(set(self._chain(int(self.producer[found[0]]))))
             return self._named(calls, f"{_text(names(found[0]))} comes from compare-and-sets that begin with no write")
-        moments = [self._at(moment) for moment in found if moment >= 0]
         if kind == _TOO_EARLY:
-            calls = self._block(moments)
-            early, late = moments
+            early, late = map(self._at, found[:2])
+            calls = self._block([early, late])
             why = f"{self._told(early)} and returned before {self._told(late)}, which must come first, was invoked"
             return self._named(calls, why)
-        calls = self._block(moments[:-2]) | self._block(moments[-2:])
+        ends = [[self._at(moment) for moment in pair if moment >= 0] for pair in (found[:2], found[2:])]
+        calls = self._block(ends[0]) | self._block(ends[1])
         one, two = (
             "the initial value" if root < 0 else _text(names(root)) for root in map(self._root, (found[:2], found[2:]))
         )
