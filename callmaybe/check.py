@@ -18,7 +18,7 @@ from callmaybe.project import ROOT
 
 EXIT_OF: dict[bool | str, int] = {True: 0, False: 1, "unknown": 2}
 UNREADABLE = 3
-COMPILED = ROOT / "analysis" / "linear" / "__pycache__"
+COMPILED = ROOT / "analysis" / "linear"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Checked:
 
 def must_compile() -> bool:
     """Whether the search of linearizability has still to be compiled: once after installation, some seconds."""
-    return not any(COMPILED.glob("*.nbc"))
+    return not any(COMPILED.glob("**/*.nbc"))
 
 
 def check_one(checker: str | None, options: Options, history: str) -> Checked:
