@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import NotImplementedType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear import fifo, zones
 from analysis.linear.budget import Budget
 from analysis.linear.calls import NEVER, Calls, find_calls, is_keyed
 from analysis.linear.containers import FifoQueue
@@ -15,9 +15,8 @@ from analysis.linear.decide import Decision, decide
 from analysis.linear.explain import Contradiction, explain
 from analysis.linear.model import thawed
 from analysis.linear.options import Options, find_model, reading_of
-from analysis.linear.registers import CasRegister, Register
+from analysis.linear.rules import Conflict, conflict_of_table
 from analysis.linear.steps import Steps
-from analysis.linear.zones import invocations_of
 from analysis.table import NEMESIS_PROCESS, OK
 
 if TYPE_CHECKING:
@@ -64,10 +63,11 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     model = find_model(options.model)
     reading = reading_of(options, model)
     keyed = model.keyed or is_keyed(table) if options.keyed == "auto" else options.keyed
-    values = _conflict(table, model, reading) if not keyed else None
-    if values == ():
+    conflict = _conflict(table, model, reading) if not keyed else NotImplemented
+    if conflict is None:
         return _fits(table, model, reading)
-    only = invocations_of(table, values) if values else None
+    surely = conflict if isinstance(conflict, Conflict) else None
+    only = surely.calls.astype(np.int64) if surely else None
     calls = _without_idle(find_calls(table, model, reading, keyed=keyed, only=only), model)
     steps = Steps(model, calls.operations, model.start(reading.initial))
     budget = Budget(options.budget_s, options.budget_bytes, options.budget_configurations)
@@ -88,12 +88,8 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
         result["reason"] = _gave_up(calls, tally)
     else:
         result["reason"] = _praise(calls)
-    if values:  # the rule is sure; what the search said of these values explains it, where it could
-        shown = ", ".join("nil" if value is None else str(value) for value in values)
-        contradicted = (
-            result["reason"] if tally.invalid else f"not linearizable: what was done with {shown} is impossible"
-        )
-        result |= {"valid": False, "reason": contradicted}
+    if surely:  # the rule is sure; what the search said of these calls explains it, where it could
+        result |= {"valid": False, "reason": result["reason"] if tally.invalid else f"not linearizable: {surely.why}"}
     if keyed:
         result["invalid_key_count"] = len(tally.invalid)
         result["invalid_keys"] = [thawed(calls.keys[place]) for place in tally.invalid[:10]]
@@ -101,13 +97,11 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     return result
 
 
-def _conflict(table: Table, model: Model, reading: Reading) -> tuple[Any, ...] | None:
-    """Asks the rules for values that are all different; see `zones.conflict`."""
-    if type(model) is FifoQueue and len(table) >= LARGE_QUEUE:
-        return fifo.conflict(table, reading)
-    if type(model) in {Register, CasRegister} and len(table) >= LARGE:
-        return zones.conflict(table, reading)
-    return None
+def _conflict(table: Table, model: Model, reading: Reading) -> Conflict | NotImplementedType | None:
+    """Asks the rules without search, where a search would cost more than its explanation is worth."""
+    if len(table) < (LARGE_QUEUE if type(model) is FifoQueue else LARGE):
+        return NotImplemented
+    return conflict_of_table(model, reading, table)
 
 
 def _fits(table: Table, model: Model, reading: Reading) -> dict[str, Any]:

@@ -45,7 +45,9 @@ def read(operation: Operation) -> tuple[Any, ...] | None:
     """Returns an operation's code, its process and its token."""
     code = _ACQUIRE if operation.f == "acquire" else _RELEASE
     token = operation.result
-    return (code, operation.argument) if token is None or token is UNKNOWN else (code, operation.argument, _Token(token))
+    return (
+        (code, operation.argument) if token is None or token is UNKNOWN else (code, operation.argument, _Token(token))
+    )
 
 
 class _Token(int):
@@ -111,7 +113,7 @@ def _block(said: Said, first: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _sweep(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - compiled code has no objects
+def _sweep(  # noqa: C901, PLR0912, PLR0913, PLR0917 - compiled code has no objects
     f: NDArray[np.uint8],
     process: NDArray[np.int32],
     token: NDArray[np.int32],

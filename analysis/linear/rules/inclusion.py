@@ -41,7 +41,6 @@ def of_calls(
     returned: NDArray[np.int64],
 ) -> Conflict | NotImplementedType | None:
     """Decides the calls of one set; see `analysis.linear.rules.conflict_of_calls`."""
-
     if len(invoked) == 0:
         return None
     told = [operations[number] for number in operation.tolist()]

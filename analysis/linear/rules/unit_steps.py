@@ -111,7 +111,7 @@ def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArr
             continue
         wanted = count + 1 if target[call] == _CHANGE else target[call]
         if target[call] == _CHANGE:
-            while len(reads) and reads[0][0] <= count:
+            while reads and reads[0][0] <= count:
                 done[heapq.heappop(reads)[1]] = 1
             done[call] = 1
             count = wanted
@@ -119,11 +119,11 @@ def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArr
         if wanted < count:
             return call
         while count < wanted:
-            while len(reads) and reads[0][0] <= count:
+            while reads and reads[0][0] <= count:
                 done[heapq.heappop(reads)[1]] = 1
-            while len(pending) and done[pending[0][1]]:
+            while pending and done[pending[0][1]]:
                 heapq.heappop(pending)
-            if not len(pending):
+            if not pending:
                 return call
             done[heapq.heappop(pending)[1]] = 1
             count += 1

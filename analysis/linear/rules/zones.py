@@ -188,7 +188,7 @@ def _text(value: Any) -> str:  # noqa: ANN401
 
 
 @compiled
-def _sweep(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0914, PLR0915, PLR0917 - compiled code has no objects
+def _sweep(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - compiled code has no objects
     f: NDArray[np.uint8],
     value: NDArray[np.int32],
     other: NDArray[np.int32],
@@ -280,9 +280,11 @@ def _sweep(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0914, PLR0915, PLR0917 
         first = producer[start]
         if start == initial:
             low, high = _NONE, _NONE
-        elif first != _NONE and f[first] == _WRITE and (returned[first] != NEVER or least[start] != NEVER or (
-            links and child[start] != _NONE
-        )):
+        elif (
+            first != _NONE
+            and f[first] == _WRITE
+            and (returned[first] != NEVER or least[start] != NEVER or (links and child[start] != _NONE))
+        ):
             low, high = returned[first], invoked[first]
         else:
             continue
