@@ -1,7 +1,7 @@
 """Times the rules without search: python bench/bench_rules.py [operations].
 
-10 million operations of a register and of a queue, a tenth of that of every other rule, each beside numpy's argsort of as
-many numbers as the history has events, in one process of its own.
+10 million operations of a register and of a queue, a tenth of that of every other rule, each beside numpy's argsort of
+as many numbers as the history has events, in one process of its own.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def peak_kib() -> int:
     return int(Path("/proc/self/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0])
 
 
-def measure(name: str, operations: int, answer: Any) -> None:
+def measure(name: str, operations: int, answer: Any) -> None:  # noqa: ANN401
     """Sends the verdict, seconds of rule and argsort, and bytes above the table at the peak."""
     model, shape, share = CASES[name]
     reading = Reading("wildcard", "none", model.initial)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from analysis.linear.steps import Steps
 from analysis.table import NEMESIS_PROCESS, OK
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from collections.abc import Sequence
 
     from analysis.linear.model import Model, Reading
@@ -100,7 +100,7 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
 def _conflict(table: Table, model: Model, reading: Reading) -> Conflict | NotImplementedType | None:
     """Asks the rules without search, where a search would cost more than its explanation is worth."""
     if len(table) < (LARGE_QUEUE if type(model) is FifoQueue else LARGE):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     return conflict_of_table(model, reading, table)
 
 

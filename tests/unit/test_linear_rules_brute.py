@@ -26,11 +26,11 @@ VALUES = tuple(range(1, 9))
 
 def fresh(f):
     """A function that is asked with another value each time."""
-    return lambda rng, state: (f, state["next"].pop() if state["next"] else 99)
+    return lambda rng, state: (f, state["next"].pop() if state["next"] else 99)  # noqa: ARG005
 
 
 def plain(f, *arguments):
-    return lambda rng, state: (f, rng.choice(arguments) if arguments else None)
+    return lambda rng, state: (f, rng.choice(arguments) if arguments else None)  # noqa: ARG005
 
 
 def cas(rng, state):
@@ -110,7 +110,7 @@ def draw(kind, rng):
     return model, reading, table_of(events)
 
 
-def step(model, state, reading, process, f, argument, answer):
+def step(model, state, reading, process, f, argument, answer):  # noqa: PLR0917
     meaning = model.operation(Call(process, f, argument, answer, "ok"), reading)
     after = state if meaning is None else model.step(state, *meaning)
     return None if after is None else (after,)

@@ -5,7 +5,6 @@ A rule is sure in both directions. Where it would have to guess, it does not app
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING
 
 from analysis.linear.containers import Counter, FifoQueue, Set, Stack, UnorderedQueue
@@ -16,6 +15,7 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import of_calls, of_table
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from collections.abc import Sequence
     from types import ModuleType
 
@@ -66,12 +66,12 @@ def conflict_of_calls(  # noqa: PLR0913, PLR0917 - the columns of the calls
     """
     rule = _RULES.get(type(model))
     if rule is None:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     if rule is inclusion:
         return inclusion.of_calls(reading, operations, operation, invoked, returned)
     initial = rule.initial(reading, model.start(reading.initial))
     said = of_calls(operations, operation, invoked, returned, rule.read, initial)
-    return NotImplemented if said is None else rule.decide(model, said)  # type: ignore[no-any-return]
+    return NotImplemented if said is None else rule.decide(model, said)
 
 
 def conflict_of_table(model: Model, reading: Reading, table: Table) -> Conflict | NotImplementedType | None:
@@ -83,9 +83,9 @@ def conflict_of_table(model: Model, reading: Reading, table: Table) -> Conflict 
     """
     rule = _RULES.get(type(model))
     if rule is None:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     if rule is inclusion:
         return inclusion.of_table(reading, table)
     initial = rule.initial(reading, model.start(reading.initial))
     said = of_table(table, rule.functions(model, reading), initial)
-    return NotImplemented if said is None else rule.decide(model, said)  # type: ignore[no-any-return]
+    return NotImplemented if said is None else rule.decide(model, said)

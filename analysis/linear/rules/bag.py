@@ -1,22 +1,23 @@
 """A queue without order whose elements are all different.
 
-The history is linearizable if and only if every element that came out had gone in and came out once, and every take that
-found nothing overlaps a moment at which no element was certainly there. Takes that nobody saw end may each have taken
-one element that nobody saw go out: at an empty moment, there must be no more of those elements than such takes before.
+The history is linearizable if and only if every element that came out had gone in and came out once, and every take
+that found nothing overlaps a moment at which no element was certainly there. Takes that nobody saw end may each have
+taken one element that nobody saw go out: at an empty moment, there must be no more of those elements than such takes
+before.
 """
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.linear.rules import elements
-from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
+    from analysis.linear.rules.conflict import Conflict  # noqa: I001
+    from types import NotImplementedType
     from analysis.linear.model import Model, Operation, Reading
 
 
@@ -63,9 +64,9 @@ def _with_lost(held: elements.Elements) -> Conflict | None:
     wrong = np.flatnonzero(before[end] == before[begin])
     if not len(wrong):
         return None
-    call, begin, end = int(held.empty[wrong[0]]), int(begin[wrong[0]]), int(end[wrong[0]])
-    left = held.left[held.put_end[held.left] < end]
-    there = np.flatnonzero(seen & (settled < end) & (leaves > begin))
-    lost = np.flatnonzero((said.f == elements.LOST) & (said.invoked + offset < end))
+    call, since, until = int(held.empty[wrong[0]]), int(begin[wrong[0]]), int(end[wrong[0]])
+    left = held.left[held.put_end[held.left] < until]
+    there = np.flatnonzero(seen & (settled < until) & (leaves > since))
+    lost = np.flatnonzero((said.f == elements.LOST) & (said.invoked + offset < until))
     why = f"it was found empty, which {len(lost)} dequeues that nobody saw end cannot explain"
     return held.conflict([*there.tolist(), *left.tolist()], why, [call, *lost.tolist()])

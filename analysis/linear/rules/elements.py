@@ -98,9 +98,9 @@ class Elements:
         found = np.flatnonzero(free[end] == free[begin])
         if not len(found):
             return None
-        call, begin, end = int(self.empty[found[0]]), int(begin[found[0]]), int(end[found[0]])
+        call, since, until = int(self.empty[found[0]]), int(begin[found[0]]), int(end[found[0]])
         there = (self.put_begin != NONE) & (settled < leaves)
-        chain = _chain(settled, leaves, there, begin, end)
+        chain = _chain(settled, leaves, there, since, until)
         return self.conflict(chain, "it was found empty while elements were certainly in it", [call])
 
 
@@ -122,7 +122,7 @@ def read(operation: Operation, put: str, take: str) -> tuple[Any, ...] | None:
 def gather(said: Said) -> Elements | Conflict | NotImplementedType:
     """Finds the elements; NotImplemented where one was put in twice."""
     if len(set(said.initial)) < len(said.initial) or None in map(said.names, said.initial):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     offset = 2 * len(said.initial)
     columns = tuple(np.full(said.value_count, fill, np.int32) for fill in (NONE, NEVER, NEVER, NEVER))
     put_begin, put_end, take_begin, take_end = columns
@@ -132,7 +132,7 @@ def gather(said: Said) -> Elements | Conflict | NotImplementedType:
         said.f, said.value, said.invoked, said.returned, offset, put_begin, put_end, take_begin, take_end
     )
     if wrong == _UNSUITABLE:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     lost_begin = said.invoked[said.f == LOST] + np.int32(offset) if lost else np.zeros(0, np.int32)
     found = np.flatnonzero(said.f == EMPTY) if empty else np.zeros(0, np.int64)
     elements = Elements(said, put_begin, put_end, take_begin, take_end, offset, lost_begin, found)

@@ -7,25 +7,26 @@ returned; no a was enqueued entirely before b and dequeued entirely after it; an
 lies inside a time through which it certainly was not.
 
 Dequeues that nobody saw end may each have taken an element that stayed. Such an element must be gone when one that was
-enqueued after it is dequeued: its deadline. They suffice if and only if, at each deadline, no fewer of them were invoked
-before than elements have theirs until then. Where a dequeue found the queue empty as well, that is no longer the whole
-truth, and the rule answers only where the lost dequeues change nothing, or could not help if there were enough.
+enqueued after it is dequeued: its deadline. They suffice if and only if, at each deadline, no fewer of them were
+invoked before than elements have theirs until then. Where a dequeue found the queue empty as well, that is no longer
+the whole truth, and the rule answers only where the lost dequeues change nothing, or could not help if there were
+enough.
 """
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.compiled import compiled
 from analysis.linear.rules import elements
-from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.elements import LOST, NONE, PUT
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
+    from analysis.linear.rules.conflict import Conflict  # noqa: I001
+    from types import NotImplementedType
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading

@@ -1,17 +1,16 @@
 """Locks that only their holder releases; a holder is a process, which does one thing after the other.
 
-From the acquire that made a process the holder until the release that made it none, nobody else can do anything, so these
-calls are one block. It holds the lock for sure from the return of the first to the invocation of the last, or for ever
-where it never released. The history is linearizable if and only if every process acquires and releases in turn (or, where
-it may, as deep as it likes), and no two blocks hold the lock at one moment. That makes the order of the blocks known, and
-fencing tokens must grow in it.
+From the acquire that made a process the holder until the release that made it none, nobody else can do anything, so
+these calls are one block. It holds the lock for sure from the return of the first to the invocation of the last, or
+for ever where it never released. The history is linearizable if and only if every process acquires and releases in
+turn (or, where it may, as deep as it likes), and no two blocks hold the lock at one moment. That makes the order of
+the blocks known, and fencing tokens must grow in it.
 
 A crashed acquire may be left out; a crashed release may be taken to have happened at once.
 """
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import NEVER, PROCESS, TOKEN, Function, Said
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading

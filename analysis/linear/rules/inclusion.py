@@ -1,16 +1,16 @@
 """A set that only grows, and is read as a whole.
 
-The reads must form a chain by inclusion, which puts all calls on levels: a read of the i-th smallest content is on level
-2 i + 1, the add of an element on level 2 i where that content is the first that has it, or above all where none has it.
-The history is linearizable if and only if every element that was read had been added, and no call returns before one on a
-lower level is invoked. Of several adds of one element only the one that was invoked first has to come before the reads.
+The reads must form a chain by inclusion, which puts all calls on levels: a read of the i-th smallest content is on
+level 2 i + 1, the add of an element on level 2 i where that content is the first that has it, or above all where none
+has it. The history is linearizable if and only if every element that was read had been added, and no call returns
+before one on a lower level is invoked. Of several adds of one element only the one that was invoked first has to come
+before the reads.
 
 A set from which elements are removed as well is not decided where it is read.
 """
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.table import FAIL, INFO, INT, INVOKE, NEMESIS_PROCESS, NIL, OK, UNPAIRED
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def of_table(reading: Reading, table: Table) -> Conflict | NotImplementedType | 
     """Decides a table of one set; see `analysis.linear.rules.conflict_of_table`."""
     clients = table.process != NEMESIS_PROCESS
     if (clients & (table.type != INVOKE) & (table.pair == UNPAIRED)).any():
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     rows = np.flatnonzero(clients & (table.type == INVOKE))
     ends = table.pair[rows]
     types = np.where(ends == UNPAIRED, INFO, table.type[ends])
@@ -64,7 +65,7 @@ def of_table(reading: Reading, table: Table) -> Conflict | NotImplementedType | 
     says = (types != FAIL) & ~((codes == _READ) & (types != OK))
     says &= ~((codes == _READ) & (table.kind[ends] == NIL)) if reading.nil_read == "wildcard" else True
     if (codes == _OTHER).any() or (table.kind[rows[says & (codes != _READ)]] != INT).any():
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     rows, ends, codes = rows[says], ends[says], codes[says]
     start = _elements(reading.initial)
     contents: list[frozenset[Any] | None] = [None] * len(rows)
@@ -72,7 +73,7 @@ def of_table(reading: Reading, table: Table) -> Conflict | NotImplementedType | 
         value = table.value(int(ends[call]))
         value = reading.initial if value is None else value
         if not isinstance(value, list | tuple):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         contents[call] = _elements(value)
     returned = np.where(types[says] == OK, ends, _NEVER)
     return _decide(codes, table.first[rows].tolist(), contents, rows, returned, start, rows)
@@ -82,7 +83,7 @@ def _elements(value: Any) -> frozenset[Any]:  # noqa: ANN401 - a JSON value
     return frozenset(frozen(list(value)))
 
 
-def _decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
+def _decide(  # noqa: C901, PLR0911, PLR0913, PLR0917
     codes: NDArray[np.uint8],
     elements: Sequence[Any],
     contents: Sequence[frozenset[Any] | None],
@@ -96,7 +97,7 @@ def _decide(  # noqa: PLR0913, PLR0917 - the columns of the calls
     if not len(reads):
         return None
     if (codes == _REMOVE).any():
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
 
     def conflict(values: Sequence[Any], calls: Sequence[int], why: str) -> Conflict:
         chosen = np.unique(np.array(calls, np.int64))

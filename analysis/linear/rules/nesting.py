@@ -1,12 +1,13 @@
 """A stack whose elements are all different.
 
-In the spirit of Lee and Mathur, "Efficient decrease-and-conquer linearizability monitoring" (2025). Between the return of
-its push and the invocation of its pop an element was certainly there. Where no element was certainly there, the stack can
-be taken for empty: every push can be moved after that moment, or its pop before it. An element whose push and pop both
-overlap such moments can lie below all others, so the history is linearizable if and only if it is without this element;
-and one of the elements that are certainly there through a time without such moments must be the lowest. So: take away one
-such element after the other. The history is linearizable if and only if none is left, every element that came out had
-gone in and came out once, and every pop that found nothing overlaps a moment at which no element was certainly there.
+In the spirit of Lee and Mathur, "Efficient decrease-and-conquer linearizability monitoring" (2025). Between the return
+of its push and the invocation of its pop an element was certainly there. Where no element was certainly there, the
+stack can be taken for empty: every push can be moved after that moment, or its pop before it. An element whose push
+and pop both overlap such moments can lie below all others, so the history is linearizable if and only if it is without
+this element; and one of the elements that are certainly there through a time without such moments must be the lowest.
+So: take away one such element after the other. The history is linearizable if and only if none is left, every element
+that came out had gone in and came out once, and every pop that found nothing overlaps a moment at which no element was
+certainly there.
 
 Pops that nobody saw end may each have taken an element that stayed; the rule answers only where they change nothing, or
 could not help if there were enough.
@@ -14,18 +15,18 @@ could not help if there were enough.
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analysis.compiled import compiled
 from analysis.linear.rules import elements
-from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.elements import NONE
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
+    from analysis.linear.rules.conflict import Conflict  # noqa: I001
+    from types import NotImplementedType
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading

@@ -1,14 +1,13 @@
 """A mutex that anybody may release, and a semaphore whose calls take or give one permit.
 
 All acquires are alike, and all releases: only their times differ. So they happen as late as they can: when one has to
-return, or when another that has to return needs it first. Of those that could help, the one that must return first does:
-an order that explains the history can always be turned into this one by exchanging calls that are alike.
+return, or when another that has to return needs it first. Of those that could help, the one that must return first
+does: an order that explains the history can always be turned into this one by exchanging calls that are alike.
 """
 
 from __future__ import annotations
 
 import heapq
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import ARGUMENT, NEVER, NOTHING, Function, Said
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -57,17 +57,17 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:
     if isinstance(model, Semaphore):
         some = np.flatnonzero(f >= _ACQUIRE_SOME)
         if any(said.names(number) != 1 for number in np.unique(said.value[some]).tolist()):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         f = f % _ACQUIRE_SOME if len(some) else f
     permits = model.permits if isinstance(model, Semaphore) else 1
     taken = said.names(said.initial[0]) if said.initial else 0
     if not 0 <= taken <= permits or permits < 1:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     events = events_of(said.invoked, said.returned, said.moment_count)
     wrong = int(_sweep(f, said.returned, events, taken, permits))
     if wrong < 0:
         return None
-    calls = _window(f, said, wrong, taken, permits)
+    calls = _window(f, said, wrong, permits)
     what = "acquire" if f[wrong] == _ACQUIRE else "release"
     why = f"the {what} of call {wrong} returned when " + (
         "every permit was taken, and no release was pending"
@@ -77,7 +77,7 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:
     return Conflict((what,), calls if said.place is None else said.place[calls], why)
 
 
-def _window(f: NDArray[np.uint8], said: Said, wrong: int, taken: int, permits: int) -> NDArray[np.int64]:
+def _window(f: NDArray[np.uint8], said: Said, wrong: int, permits: int) -> NDArray[np.int64]:
     """Returns the last calls before the impossible return that are contradictory however many permits were taken."""
     until = said.returned[wrong]
     before = np.flatnonzero(said.invoked < until)
@@ -90,7 +90,7 @@ def _window(f: NDArray[np.uint8], said: Said, wrong: int, taken: int, permits: i
         events = events_of(said.invoked[calls], said.returned[calls], said.moment_count)
         starts = range(permits + 1)
         if all(_sweep(f[calls], said.returned[calls], events, start, permits) >= 0 for start in starts):
-            return calls
+            return calls  # type: ignore[no-any-return]
         return None
 
     count, good = 1, 0
@@ -172,6 +172,6 @@ def _sweep(
         while len(helpers) and done[helpers[0][1]]:
             heapq.heappop(helpers)
         if not len(helpers):
-            return call
+            return call  # type: ignore[no-any-return]
         done[heapq.heappop(helpers)[1]] = 1
     return -1

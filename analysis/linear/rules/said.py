@@ -1,8 +1,8 @@
 """What the calls of one object say, in numbers: the form in which all rules read them.
 
-A rule's function has codes; values are numbered, moments are places in the order of events. It comes from the calls that
-the search reads as well, where values may be anything, or straight from the columns of a table, where they must be whole
-numbers and there may be ten million of them.
+A rule's function has codes; values are numbered, moments are places in the order of events. It comes from the calls
+that the search reads as well, where values may be anything, or straight from the columns of a table, where they must
+be whole numbers and there may be ten million of them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Said(NamedTuple):
     moment_count: int
     initial: tuple[int, ...]
     names: Callable[[int], Any]
-    place: NDArray[np.int64] | None
+    place: NDArray[Any] | None
 
 
 def of_calls(  # noqa: PLR0913, PLR0917 - the columns of the calls
@@ -214,7 +214,7 @@ def _less(values: NDArray[np.int64], low: int) -> NDArray[np.int32]:
 
 
 @compiled
-def _read(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over columns; compiled code has no objects
+def _read(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917
     types: NDArray[np.uint8],
     process: NDArray[np.int64],
     function: NDArray[np.int32],
@@ -276,7 +276,7 @@ def _read(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over columns; com
                 value[count] = first[at]
             else:
                 return REFUSE
-        if source != BOTH and source != TOKEN and len(other):  # so that numbers stay close together
+        if source not in (BOTH, TOKEN) and len(other):  # so that numbers stay close together
             other[count] = value[count]
         filler = value[count]
         f[count] = code

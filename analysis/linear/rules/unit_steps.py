@@ -1,15 +1,14 @@
 """A counter whose changes are all by the same amount.
 
-All changes are alike: only their times differ. So they happen as late as they can: when one has to return, or when a read
-that has to return expects them. Of those that are pending the one that must return first happens first, and every pending
-read of the count happens before the count changes: an order that explains the history can always be turned into this one
-by exchanging changes. Amounts that differ make it a question of sums, which no rule answers.
+All changes are alike: only their times differ. So they happen as late as they can: when one has to return, or when a
+read that has to return expects them. Of those that are pending the one that must return first happens first, and every
+pending read of the count happens before the count changes: an order that explains the history can always be turned
+into this one by exchanging changes. Amounts that differ make it a question of sums, which no rule answers.
 """
 
 from __future__ import annotations
 
 import heapq
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from analysis.linear.rules.permits import events_of
 from analysis.linear.rules.said import ANSWER, ARGUMENT, DROP, Function, Said
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -57,11 +57,11 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:  #
         numbers, alike = np.unique(said.value[calls], return_inverse=True)
         amounts = [sign * said.names(number) for number in numbers.tolist()]
         if any(abs(amount) > _MOST for amount in amounts):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         steps[calls] = np.array(amounts, np.int64)[alike.reshape(-1)]
     amounts = np.unique(steps[steps != 0]).tolist()
     if len(amounts) > 1:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     amount = amounts[0] if amounts else 1
     reads = np.flatnonzero((f == _READ) | (f == _READ_INITIAL))
     values = np.where(f[reads] == _READ_INITIAL, said.initial[0], said.value[reads])
@@ -93,7 +93,7 @@ def _conflict(said: Said, target: NDArray[np.int64], call: int) -> Conflict:
 
 
 @compiled
-def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]) -> int:
+def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]) -> int:  # noqa: C901
     """Returns the first read that cannot return when it did; -1: none."""
     done = np.zeros(len(target), np.uint8)
     pending = [(np.int64(0), np.int64(0)) for _ in range(0)]  # changes, by return
@@ -117,14 +117,14 @@ def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArr
             count = wanted
             continue
         if wanted < count:
-            return call
+            return call  # type: ignore[no-any-return]
         while count < wanted:
             while reads and reads[0][0] <= count:
                 done[heapq.heappop(reads)[1]] = 1
             while pending and done[pending[0][1]]:
                 heapq.heappop(pending)
             if not pending:
-                return call
+                return call  # type: ignore[no-any-return]
             done[heapq.heappop(pending)[1]] = 1
             count += 1
         done[call] = 1

@@ -1,18 +1,18 @@
 """A register whose writes are all different: zones, and blocks of compare-and-sets.
 
-After Gibbons and Korach, "Testing shared memories" (1997). A block is a write with its reads, then a compare-and-set of
-its value with the reads of the new one, and so on. In a block a call may not return before any that stands before it in
-the chain is invoked. Over its calls, let f be the least return and s the greatest invocation. Where f < s the block was
-there all the time from f to s: a forward zone. Else it was there at some time from s to f: a backward one. The history is
-linearizable if and only if every value that somebody saw has its one writer, no two compare-and-sets took one value, the
-blocks are right in themselves, forward zones are disjoint, and no backward one lies inside a forward one.
+After Gibbons and Korach, "Testing shared memories" (1997). A block is a write with its reads, then a compare-and-set
+of its value with the reads of the new one, and so on. In a block a call may not return before any that stands before
+it in the chain is invoked. Over its calls, let f be the least return and s the greatest invocation. Where f < s the
+block was there all the time from f to s: a forward zone. Else it was there at some time from s to f: a backward one.
+The history is linearizable if and only if every value that somebody saw has its one writer, no two compare-and-sets
+took one value, the blocks are right in themselves, forward zones are disjoint, and no backward one lies inside a
+forward one.
 
 A crashed write or compare-and-set counts where its value was seen, then it must have happened; else it may be left out.
 """
 
 from __future__ import annotations
 
-from types import NotImplementedType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from analysis.linear.rules.conflict import FEW, Conflict
 from analysis.linear.rules.said import ANSWER, ARGUMENT, BOTH, DROP, NEVER, Function, Said
 
 if TYPE_CHECKING:
+    from types import NotImplementedType  # noqa: I001
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -68,7 +69,7 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:  #
         said.value_count, said.moment_count, said.initial[0], producer,
     )  # fmt: skip
     if found[0] == _UNSUITABLE:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     return None if found[0] == _FITS else _Witness(said, producer).conflict(*found)
 
 
@@ -129,7 +130,7 @@ class _Witness:
         """Which calls, all of them ok, saw a value."""
         said = self.said
         sees = ((said.f == _READ) | (said.f == _CAS)) & (said.value == value) & (said.returned != NEVER)
-        return sees | (said.f == _READ_INITIAL) if value == said.initial[0] else sees
+        return sees | (said.f == _READ_INITIAL) if value == said.initial[0] else sees  # type: ignore[no-any-return]
 
     def _at(self, moment: int) -> int:
         """Returns the call that was invoked, or returned, at a moment."""
