@@ -3,6 +3,7 @@
 import os
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from analysis.linear.locks import FencedMutex, Mutex, ReentrantMutex, Semaphore
 from analysis.linear.model import Call, Reading
 from analysis.linear.registers import CasRegister, Register
 from analysis.linear.rules import conflict_of_calls, conflict_of_table
-from analysis.table import table_of
+from analysis.table import OTHER, table_of
 
 pytestmark = pytest.mark.unit
 
@@ -172,3 +173,17 @@ def test_the_rule_agrees_with_every_order(kind):
     decided = verdicts[True] + verdicts[False]
     assert decided >= KINDS[kind][4] * count, verdicts
     assert min(verdicts[True], verdicts[False]) > 0.04 * count, verdicts
+
+
+@pytest.mark.parametrize("kind", ["register", "cas", "fifo", "bag", "stack"])
+def test_values_far_apart_are_decided_alike(kind):
+    for seed in range(300):
+        model, reading, table = draw(kind, random.Random(f"far {kind} {seed}"))  # noqa: S311 - the same each time
+        reading = replace(reading, initial=model.initial)
+        found = conflict_of_table(model, reading, table)
+        scale = np.int64(10**15)
+        far = replace(
+            table, first=np.where(table.kind == OTHER, table.first, table.first * scale), second=table.second * scale
+        )
+        alike = conflict_of_table(model, reading, far)
+        assert (alike is None, alike is NotImplemented) == (found is None, found is NotImplemented), seed

@@ -158,8 +158,9 @@ def of_table(table: Table, functions: dict[str, Function], initial: Sequence[Any
     f, value, second, invoked, returned = f[:count], value[:count], second[:count], invoked[:count], returned[:count]
     if not sources - {NOTHING}:
         none = np.zeros(0, np.int32)
-        start, names = tuple(range(len(initial))), initial.__getitem__
-        return Said(f, none, none, invoked, returned, len(initial), len(table), start, names, invoked)
+        held = list(initial)
+        start = tuple(range(len(held)))
+        return Said(f, none, none, invoked, returned, len(held), len(table), start, held.__getitem__, invoked)
     numbered = value if TOKEN in sources else np.concatenate((value, second)) if len(second) else value
     number, size, start, names = _numbered(numbered, initial)
     other = number[count:] if len(number) > count else _ranks(second)
