@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.linear.budget import Budget
-from analysis.linear.by_rule import Conflict, conflict_of_calls, conflict_of_table
 from analysis.linear.calls import find_calls, is_keyed
 from analysis.linear.columns import columns_of
 from analysis.linear.containers import FifoQueue
@@ -17,6 +16,7 @@ from analysis.linear.explain import explain
 from analysis.linear.model import frozen, text, thawed
 from analysis.linear.objects import decide_all
 from analysis.linear.options import Options, find_model, reading_of
+from analysis.linear.rules import Conflict, conflict_of_calls, conflict_of_table
 from analysis.linear.steps import Steps
 from analysis.table import NEMESIS_PROCESS, OK
 
@@ -67,15 +67,9 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     asked = _Asked(table, model, reading, keyed, tuple(windows), options.explain, budget)
     if not keyed and len(table) >= (LARGE_QUEUE if type(model) is FifoQueue else LARGE):
         said = conflict_of_table(model, reading, table)
-        if said is None:
-            count = int(np.count_nonzero((table.type == OK) & (table.process != NEMESIS_PROCESS)))
-            why = "every value is another, and none came out of its time"
-            return _result(asked, VALID, f"{count:,} operations are linearizable: {why}", count, 1)
-        if isinstance(said, Conflict):
-            reason, found = _contradiction(asked, said.calls, said)
-            return _result(asked, INVALID, reason, len(said.calls), 1) | found
-        return _decided(asked, ruled=True)
-    return _decided(asked, ruled=False)
+        if said is not NotImplemented:
+            return _ruled(asked, said)
+    return _decided(asked)
 
 
 @dataclass(frozen=True)
@@ -98,8 +92,17 @@ class _Asked:
         return Steps(self.model, calls.operations, self.model.start(self.reading.initial))
 
 
-def _decided(asked: _Asked, *, ruled: bool) -> dict[str, Any]:
-    """Decides object by object; the rules are not asked again where they have been."""
+def _ruled(asked: _Asked, said: Conflict | None) -> dict[str, Any]:
+    """Says what a rule has decided, for a history of one object."""
+    count = int(np.count_nonzero((asked.table.type == OK) & (asked.table.process != NEMESIS_PROCESS)))
+    if said is None:
+        return _result(asked, VALID, _praise(count, 1), count, 1)
+    reason, found = _contradiction(asked, said.calls.astype(np.int64), said)
+    return _result(asked, INVALID, reason, count, 1) | found
+
+
+def _decided(asked: _Asked) -> dict[str, Any]:
+    """Decides object by object."""
     grouped: Grouped
     columns = columns_of(asked.table, asked.model, asked.reading, keyed=asked.keyed)
     if columns is None:
@@ -109,8 +112,6 @@ def _decided(asked: _Asked, *, ruled: bool) -> dict[str, Any]:
         grouped, steps = columns, Steps(asked.model, [], None, columns.effects)
 
     def rule(key: int) -> Conflict | NotImplementedType | None:
-        if ruled:
-            return NotImplemented  # type: ignore[no-any-return]  # typeshed's own type
         one = asked.calls(_rows(grouped, key))
         said = conflict_of_calls(asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned)
         return said._replace(calls=one.invoked[said.calls]) if isinstance(said, Conflict) else said

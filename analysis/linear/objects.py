@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from analysis.linear.by_rule import Conflict
 from analysis.linear.decide import INVALID, OPEN, VALID, Decision, decide, decide_at_a_stroke
 from analysis.linear.problem import measure
+from analysis.linear.rules import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
