@@ -15,9 +15,8 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import of_calls, of_table
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
     from collections.abc import Sequence
-    from types import ModuleType
+    from types import ModuleType, NotImplementedType
 
     import numpy as np
     from numpy.typing import NDArray

@@ -16,9 +16,10 @@ from analysis.linear.rules import elements
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
-    from analysis.linear.rules.conflict import Conflict  # noqa: I001
     from types import NotImplementedType
+
     from analysis.linear.model import Model, Operation, Reading
+    from analysis.linear.rules.conflict import Conflict
 
 
 def functions(model: Model, reading: Reading) -> dict[str, Function]:  # noqa: ARG001 - as all rules

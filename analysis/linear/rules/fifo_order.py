@@ -25,11 +25,12 @@ from analysis.linear.rules.elements import LOST, NONE, PUT
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
-    from analysis.linear.rules.conflict import Conflict  # noqa: I001
     from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
+    from analysis.linear.rules.conflict import Conflict
 
 
 def functions(model: Model, reading: Reading) -> dict[str, Function]:  # noqa: ARG001 - as all rules

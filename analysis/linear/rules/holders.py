@@ -22,7 +22,8 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import NEVER, PROCESS, TOKEN, Function, Said
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
+    from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -122,7 +123,7 @@ def _sweep(  # noqa: C901, PLR0912, PLR0913, PLR0917 - compiled code has no obje
     processes: int,
     moments: int,
     initial: int,
-    fenced: bool,  # noqa: FBT001
+    fenced: bool,  # noqa: FBT001 - compiled code takes no keywords
 ) -> tuple[int, int, int]:
     """Returns the kind of conflict and the first calls of the two blocks; -1 for the one at the start."""
     busy = np.full(processes, -1, np.int32)  # until when the process's last call lasted

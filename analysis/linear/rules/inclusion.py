@@ -20,8 +20,8 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.table import FAIL, INFO, INT, INVOKE, NEMESIS_PROCESS, NIL, OK, UNPAIRED
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
     from collections.abc import Sequence
+    from types import NotImplementedType
 
     from numpy.typing import NDArray
 
@@ -83,7 +83,7 @@ def _elements(value: Any) -> frozenset[Any]:  # noqa: ANN401 - a JSON value
     return frozenset(frozen(list(value)))
 
 
-def _decide(  # noqa: C901, PLR0911, PLR0913, PLR0917
+def _decide(  # noqa: C901, PLR0911, PLR0913, PLR0917 - one argument, in the order of its steps
     codes: NDArray[np.uint8],
     elements: Sequence[Any],
     contents: Sequence[frozenset[Any] | None],

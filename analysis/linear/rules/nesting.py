@@ -25,11 +25,12 @@ from analysis.linear.rules.elements import NONE
 from analysis.linear.rules.said import NEVER, Function, Said
 
 if TYPE_CHECKING:
-    from analysis.linear.rules.conflict import Conflict  # noqa: I001
     from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
+    from analysis.linear.rules.conflict import Conflict
 
 
 _SHOWN: Final = 5  # elements in a sentence

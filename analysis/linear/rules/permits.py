@@ -18,7 +18,8 @@ from analysis.linear.rules.conflict import Conflict
 from analysis.linear.rules.said import ARGUMENT, NEVER, NOTHING, Function, Said
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
+    from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading

@@ -215,7 +215,7 @@ def _less(values: NDArray[np.int64], low: int) -> NDArray[np.int32]:
 
 
 @compiled
-def _read(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917
+def _read(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917 - compiled code has no objects
     types: NDArray[np.uint8],
     process: NDArray[np.int64],
     function: NDArray[np.int32],

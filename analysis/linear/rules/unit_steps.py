@@ -19,7 +19,8 @@ from analysis.linear.rules.permits import events_of
 from analysis.linear.rules.said import ANSWER, ARGUMENT, DROP, Function, Said
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
+    from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -74,7 +75,7 @@ def decide(model: Model, said: Said) -> Conflict | NotImplementedType | None:  #
     return None if call < 0 else _conflict(said, target, int(call))
 
 
-def _count(value: Any, start: int, amount: int) -> int:  # noqa: ANN401
+def _count(value: Any, start: int, amount: int) -> int:  # noqa: ANN401 - a JSON value
     """Returns how many changes lead to a number; `_NEVER_EXPECTED` where none do."""
     if value != value // 1 if isinstance(value, int | float) else True:
         return _NEVER_EXPECTED
@@ -93,7 +94,9 @@ def _conflict(said: Said, target: NDArray[np.int64], call: int) -> Conflict:
 
 
 @compiled
-def _sweep(target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]) -> int:  # noqa: C901
+def _sweep(  # noqa: C901 - compiled code has no objects
+    target: NDArray[np.int64], returned: NDArray[np.int32], events: NDArray[np.int32]
+) -> int:
     """Returns the first read that cannot return when it did; -1: none."""
     done = np.zeros(len(target), np.uint8)
     pending = [(np.int64(0), np.int64(0)) for _ in range(0)]  # changes, by return

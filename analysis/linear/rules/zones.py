@@ -23,7 +23,8 @@ from analysis.linear.rules.conflict import FEW, Conflict
 from analysis.linear.rules.said import ANSWER, ARGUMENT, BOTH, DROP, NEVER, Function, Said
 
 if TYPE_CHECKING:
-    from types import NotImplementedType  # noqa: I001
+    from types import NotImplementedType
+
     from numpy.typing import NDArray
 
     from analysis.linear.model import Model, Operation, Reading
@@ -184,7 +185,7 @@ class _Witness:
         return calls
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     return "nil" if value is None else str(value)
 
 
