@@ -12,13 +12,14 @@ from analysis.linear.calls import find_calls, is_keyed
 from analysis.linear.columns import columns_of
 from analysis.linear.containers import FifoQueue
 from analysis.linear.decide import INVALID, OPEN, VALID
+from analysis.linear.effects import NEVER, WRITE
 from analysis.linear.explain import explain
 from analysis.linear.model import frozen, text, thawed
 from analysis.linear.objects import decide_all
 from analysis.linear.options import Options, find_model, reading_of
 from analysis.linear.rules import Conflict, conflict_of_calls, conflict_of_table
 from analysis.linear.steps import Steps
-from analysis.table import NEMESIS_PROCESS, OK
+from analysis.table import NEMESIS_PROCESS, NIL, OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,9 +95,14 @@ class _Asked:
 
 def _ruled(asked: _Asked, said: Conflict | None) -> dict[str, Any]:
     """Says what a rule has decided, for a history of one object."""
-    count = int(np.count_nonzero((asked.table.type == OK) & (asked.table.process != NEMESIS_PROCESS)))
+    table, model = asked.table, asked.model
+    ended = (table.type == OK) & (table.process != NEMESIS_PROCESS)
+    count = int(np.count_nonzero(ended))
     if said is None:
-        return _result(asked, VALID, _praise(count, 1), count, 1)
+        telling = np.array([name not in model.blind for name in table.f_names])[table.f]
+        if asked.reading.nil_read == "wildcard":
+            telling &= ~np.array([name in model.reads for name in table.f_names])[table.f] | (table.kind != NIL)
+        return _result(asked, *_fits(count, 1, tested=bool((telling & ended).any())), count, 1)
     reason, found = _contradiction(asked, said.calls.astype(np.int64), said)
     return _result(asked, INVALID, reason, count, 1) | found
 
@@ -129,7 +135,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
     elif unknown:
         verdict, reason = OPEN, _gave_up(tally)
     else:
-        verdict, reason = VALID, _praise(count, keys)
+        verdict, reason = _fits(count, keys, tested=_observed(steps, grouped))
     result = _result(asked, verdict, reason, count, keys) | found
     if asked.keyed:
         result["invalid_key_count"] = len(invalid)
@@ -185,11 +191,22 @@ def _key(table: Table, grouped: Grouped, place: int) -> Any:  # noqa: ANN401
     return frozen((table.value(int(table.pair[row])) if value is None else value)[0])
 
 
-def _praise(count: int, keys: int) -> str:
-    if not count:
-        return "no operation says anything, so there is nothing to contradict"
+def _observed(steps: Steps, grouped: Grouped) -> bool:
+    """Whether any operation that ended says something of the state that it met."""
+    ended = np.zeros(len(steps.effects.code), np.bool_)
+    ended[grouped.operation[grouped.returned != NEVER]] = True
+    if not steps.operations:  # registers, of which the effects tell all
+        return bool((steps.effects.code[ended] != WRITE).any())
+    return any(steps.model.observes(steps.operations[number]) for number in ended.nonzero()[0].tolist())
+
+
+def _fits(count: int, keys: int, *, tested: bool) -> tuple[int, str]:
+    """Returns the verdict and the reason where nothing is contradictory: what tested nothing is not valid."""
+    if not tested:
+        told = f"none of {count:,} operations that say something" if count else "no operation"
+        return OPEN, f"nothing was tested: {told} ended with an answer that could have been wrong"
     of_keys = f" on {keys:,} keys" if keys > 1 else ""
-    return f"{count:,} operations{of_keys} are linearizable"
+    return VALID, f"{count:,} operations{of_keys} are linearizable"
 
 
 def _gave_up(tally: Tally) -> str:

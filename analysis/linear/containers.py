@@ -17,6 +17,7 @@ class Set(Model):
     initial: ClassVar[Any] = []
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "remove", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"add", "remove"})
 
     def start(self, initial: Any) -> frozenset[Any]:  # noqa: ANN401
         """Returns the state that holds a list of elements."""
@@ -56,6 +57,7 @@ class FifoQueue(Model):
     functions: ClassVar[frozenset[str] | None] = frozenset({"enqueue", "dequeue"})
     reads: ClassVar[frozenset[str]] = frozenset()
     answers: ClassVar[frozenset[str] | None] = frozenset({"dequeue"})
+    blind: ClassVar[frozenset[str]] = frozenset({"enqueue"})
 
     def start(self, initial: Any) -> Any:  # noqa: ANN401
         """Returns the state that holds a list of elements, the oldest first."""
@@ -86,6 +88,7 @@ class Stack(Model):
     functions: ClassVar[frozenset[str] | None] = frozenset({"push", "pop"})
     reads: ClassVar[frozenset[str]] = frozenset()
     answers: ClassVar[frozenset[str] | None] = frozenset({"pop"})
+    blind: ClassVar[frozenset[str]] = frozenset({"push"})
 
     def start(self, initial: Any) -> Any:  # noqa: ANN401
         """Returns the state that holds a list of elements, the newest last."""
@@ -152,6 +155,7 @@ class Counter(Model):
     initial: ClassVar[Any] = 0
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "increment", "decrement", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"add", "increment", "decrement"})
 
     def start(self, initial: Any) -> int:  # noqa: ANN401
         """Returns the initial number."""

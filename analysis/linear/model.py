@@ -91,6 +91,7 @@ class Model:
         functions: The functions that it has; None: any.
         reads: Those that never change the state: without an answer they say nothing.
         answers: Those whose answer matters; None: all.
+        blind: Those that are possible in every state, so that a history of them alone tests nothing.
         owned: Whether it matters which process called.
         keyed: Whether every value is a pair of a key and the key's own value: each key is then an object of its own.
     """
@@ -100,6 +101,7 @@ class Model:
     functions: ClassVar[frozenset[str] | None] = None
     reads: ClassVar[frozenset[str]] = frozenset({"read"})
     answers: ClassVar[frozenset[str] | None] = None
+    blind: ClassVar[frozenset[str]] = frozenset()
     owned: ClassVar[bool] = True
     keyed: ClassVar[bool] = False
 
@@ -127,6 +129,10 @@ class Model:
     def effect(self, operation: Operation) -> Effect:
         """Returns what an operation does to any state, so far as that can be said in a word."""
         return Effect(ASKED_READ if operation.f in self.reads else ASKED)
+
+    def observes(self, operation: Operation) -> bool:
+        """Whether an operation that ended says something of the state that it met."""
+        return operation.f not in self.blind
 
     def show(self, state: Any) -> Any:  # noqa: ANN401
         """Returns a state as results print it: a JSON value."""

@@ -20,6 +20,7 @@ class Register(Model):
     owned: ClassVar[bool] = False
     functions: ClassVar[frozenset[str] | None] = frozenset({"read", "write"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"write"})
 
     def start(self, initial: Any) -> Held:  # noqa: ANN401
         """Returns the state that holds the initial value."""
@@ -122,6 +123,10 @@ class MultiRegister(Model):
         """Returns whether it only reads."""
         return Effect(ASKED_READ if all(kind == "read" for kind, _, _ in operation.argument) else ASKED)
 
+    def observes(self, operation: Operation) -> bool:
+        """Whether it reads."""
+        return any(kind == "read" for kind, _, _ in operation.argument)
+
     @staticmethod
     def _told(step: Any, outcome: str, reading: Reading) -> tuple[str, Any, Any] | None:  # noqa: ANN401
         f, key, value = (frozen(item) for item in step)
@@ -156,6 +161,7 @@ class KeyValue(Register):
     functions: ClassVar[frozenset[str] | None] = frozenset({"get", "put", "append", "read", "write"})
     reads: ClassVar[frozenset[str]] = frozenset({"read", "get"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read", "get"})
+    blind: ClassVar[frozenset[str]] = frozenset({"write", "append"})
     keyed: ClassVar[bool] = True
 
     def operation(self, call: Call, reading: Reading) -> Operation | None:

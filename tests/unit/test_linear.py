@@ -61,7 +61,7 @@ def test_agrees_with_every_order(name):
         if name in OWN and seed % 2:
             options = dataclasses.replace(options, model=OWN[name]())
         found = check(table_of(events), [], dataclasses.replace(options, explain=seed % 8 == 0))
-        assert found["valid"] is truth, (seed, options, events, found)
+        assert found["valid"] == truth, (seed, options, events, found)
         verdicts[truth] += 1
     assert min(verdicts[True], verdicts[False]) > 0.08 * HISTORIES / len(KINDS), verdicts
 
@@ -72,7 +72,7 @@ def test_the_search_step_by_step_agrees_with_every_order(name, monkeypatch):
     for seed in range(SOME):
         options, events = drawn(name, f"slow {seed}")
         found = check(table_of(events), [], dataclasses.replace(options, explain=False))
-        assert found["valid"] is truth_of(options, events), (seed, options, events, found)
+        assert found["valid"] == truth_of(options, events), (seed, options, events, found)
 
 
 def merged(histories):
@@ -148,8 +148,9 @@ def test_keys_apart_are_as_keys_together():
     for seed in range(SOME):
         pair = [drawn("cas-register", f"split {seed} {half}")[1] for half in (0, 1)]
         options = Options(nil_read="initial", keyed=True, explain=False)
-        apart = [check(merged([events]), [], options)["valid"] for events in pair]
-        assert check(merged(pair), [], options)["valid"] is all(apart)
+        apart = {check(merged([events]), [], options)["valid"] for events in pair}
+        together = False if False in apart else True if True in apart else "unknown"
+        assert check(merged(pair), [], options)["valid"] is together
 
 
 def test_two_reads_that_change_places_are_found():

@@ -61,7 +61,7 @@ def test_states_before_it_are_all_told():
 
 
 def test_a_nil_read_is_what_the_option_says():
-    table = done(("write", 1, 1), ("read", None, None))
+    table = done(("write", 1, 1), ("read", None, None), ("read", None, 1))
     assert check(table, [], Options("register"))["valid"] is False
     assert check(table, [], Options("register", nil_read="wildcard"))["valid"] is True
     assert check(table, [], Options("register", initial=0))["valid"] is True
@@ -72,7 +72,7 @@ def test_a_failed_cas_is_what_the_option_says():
     table = history(
         (0, "invoke", "write", 1), (0, "ok", "write", 1), (0, "invoke", "cas", [1, 2]), (0, "fail", "cas", [1, 2])
     )
-    assert check(table, [], Options())["valid"] is True
+    assert check(table, [], Options())["valid"] == "unknown"
     assert check(table, [], Options(failed_cas="evidence"))["valid"] is False
 
 
@@ -244,9 +244,33 @@ def test_a_completion_without_invocation_is_refused():
         check(history((0, "ok", "read", 1)), [], Options())
 
 
-def test_an_empty_history_has_nothing_to_contradict():
-    result = check(table_of([]), [], Options())
-    assert (result["valid"], result["operation_count"]) == (True, 0)
+NOTHING = {
+    "register": [(0, kind, "write", 1) for kind in ("invoke", "ok")],
+    "cas-register": [(0, kind, "cas", [0, 1]) for kind in ("invoke", "fail")],
+    "multi-register": [(0, kind, "txn", [["write", "x", 1]]) for kind in ("invoke", "ok")],
+    "kv": [(0, kind, "append", ["k", "a"]) for kind in ("invoke", "ok")],
+    "mutex": [(0, "invoke", "acquire", None)],
+    "set": [(0, kind, "add", 1) for kind in ("invoke", "ok")],
+    "fifo-queue": [(0, kind, "enqueue", i) for i in range(200) for kind in ("invoke", "ok")],
+    "unordered-queue": [(0, kind, "dequeue", None) for kind in ("invoke", "info")],
+    "stack": [(0, kind, "push", 1) for kind in ("invoke", "ok")],
+    "counter": [(0, kind, "increment", None) for kind in ("invoke", "ok")],
+}
+
+
+@pytest.mark.parametrize("model", NOTHING)
+def test_a_history_that_tested_nothing_is_unknown(model):
+    for rows in ([], NOTHING[model]):
+        result = check(history(*rows), [], Options(model))
+        assert result["valid"] == "unknown"
+        assert result["reason"].startswith("nothing was tested: no")
+
+
+def test_a_long_history_of_nil_reads_tests_nothing_where_nil_says_nothing():
+    calls = [(0, kind, f, value) for f, value in (("write", 1), ("read", None)) for kind in ("invoke", "ok")] * 5001
+    table = history(*calls)
+    assert check(table, [], Options("register", nil_read="wildcard"))["valid"] == "unknown"
+    assert check(table, [], Options("register", nil_read="initial"))["valid"] is False
 
 
 def test_a_large_register_is_decided_by_zones_and_explained_by_two_values():
