@@ -40,6 +40,16 @@ class _Compiled:
         return self.dispatcher(*arguments)
 
 
+def load() -> None:
+    """Loads the compiler now, as many histories are worth it."""
+    _compiler()
+
+
+def is_loaded() -> bool:
+    """Whether the compiler is loaded already."""
+    return _compiler.cache_info().currsize > 0
+
+
 @cache
 def _compiler() -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Loads the compiler."""

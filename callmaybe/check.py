@@ -82,6 +82,8 @@ def check_all(histories: Sequence[str], asked: Asked) -> Iterator[Checked]:
     if len(histories) == 1:
         yield check(histories[0])
         return
+    if any(checker.startswith("linearizable") for checker in asked.checkers):
+        import_module("analysis.compiled").load()  # once, not in each process
     of_stdin = {STDIN: check(STDIN)} if STDIN in histories else {}  # which no other process has
     others = run_all(check, [history for history in histories if history != STDIN])
     for history in histories:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CRASHED: Final = TYPES.index("info")
 _COLUMNS: Final = 9  # of what makes two calls alike
+_PART: Final = 1000
+_FEW: Final = 1000  # calls up to which the compiler is not worth while
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def find_calls(
     _refuse_orphans(table, clients)
     ended = table.pair[invoked]
     outcome = np.where(ended == UNPAIRED, _CRASHED, table.type[ended])
-    alike, examples = distinct(_likeness(table, invoked, ended, outcome, owned=model.owned))
+    alike, examples = _distinct(_likeness(table, invoked, ended, outcome, owned=model.owned))
     operations: dict[Operation, int] = {}
     keys: dict[Any, int] = {}
     meaning = np.full((len(examples), 2), -1, np.int32)
@@ -89,7 +91,7 @@ def find_calls(
 
 def is_keyed(table: Table) -> bool:
     """Whether every invocation of a client has a pair for its value, reads one whose second is nil."""
-    if not _has_pairs(table.type, table.process, table.kind):
+    if not _has_pairs(table):
         return False
     rows = np.flatnonzero((table.process != NEMESIS_PROCESS) & (table.type == INVOKE))
     if not len(rows) or not np.isin(table.kind[rows], (PAIR, OTHER)).all():
@@ -100,12 +102,13 @@ def is_keyed(table: Table) -> bool:
     return any(table.value(row)[1] is None for row in others)
 
 
-@compiled
-def _has_pairs(types: NDArray[np.uint8], process: NDArray[np.int64], kind: NDArray[np.uint8]) -> bool:
+def _has_pairs(table: Table) -> bool:
     """Whether the first invocation of a client may have a pair: for most histories that is enough to know."""
-    for row in range(len(types)):
-        if types[row] == INVOKE and process[row] != NEMESIS_PROCESS:
-            return kind[row] in (PAIR, OTHER)
+    for begin in range(0, len(table), _PART):
+        part = slice(begin, begin + _PART)
+        rows = np.flatnonzero((table.type[part] == INVOKE) & (table.process[part] != NEMESIS_PROCESS))
+        if len(rows):
+            return table.kind[begin + rows[0]] in (PAIR, OTHER)
     return False
 
 
@@ -158,6 +161,16 @@ def _refuse_orphans(table: Table, clients: NDArray[np.bool_]) -> None:
 
 def _mistake(table: Table, row: int, sentence: str) -> HistoryError:
     return HistoryError([f"{table.name}:{table.line[row]}:1: {sentence}"])
+
+
+def _distinct(columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers the distinct rows; see `distinct`."""
+    if len(columns) > _FEW:
+        return distinct(columns)
+    firsts: dict[tuple[int, ...], int] = {}
+    alike = [firsts.setdefault(tuple(row), at) for at, row in enumerate(columns.tolist())]
+    number = {first: place for place, first in enumerate(firsts.values())}
+    return np.array([number[first] for first in alike], np.int64), np.array(list(firsts.values()), np.int64)
 
 
 @compiled

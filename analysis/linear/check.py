@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.compiled import is_loaded
 from analysis.linear.budget import Budget
 from analysis.linear.calls import find_calls, is_keyed
 from analysis.linear.columns import columns_of
 from analysis.linear.containers import FifoQueue
-from analysis.linear.decide import INVALID, OPEN, VALID
+from analysis.linear.decide import INVALID, OPEN, VALID, CompiledSearch
 from analysis.linear.effects import NEVER, WRITE
 from analysis.linear.explain import explain
 from analysis.linear.model import frozen, text, thawed
-from analysis.linear.objects import decide_all
+from analysis.linear.objects import Tally, decide_all
 from analysis.linear.options import Options, find_model, reading_of
+from analysis.linear.plain import SHORT, PlainSearch
 from analysis.linear.rules import Conflict, conflict_of_calls, conflict_of_table
 from analysis.linear.steps import Steps
 from analysis.table import NEMESIS_PROCESS, NIL, OK
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from analysis.linear.calls import Calls
     from analysis.linear.explain import Contradiction
     from analysis.linear.model import Model, Reading
-    from analysis.linear.objects import Grouped, Tally
+    from analysis.linear.objects import Grouped
     from analysis.run_folder import Window
     from analysis.table import Table
 
@@ -65,7 +67,10 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     reading = reading_of(options, model)
     keyed = model.keyed or is_keyed(table) if options.keyed == "auto" else options.keyed
     budget = Budget(options.budget_s, options.budget_bytes, options.budget_configurations)
-    asked = _Asked(table, model, reading, keyed, tuple(windows), options.explain, budget)
+    plain = len(table) <= SHORT and not is_loaded()
+    asked = _Asked(table, model, reading, keyed, tuple(windows), options.explain, budget, plain)
+    if plain and (grouped := asked.calls()) and (tally := _plainly(asked, grouped)):
+        return _told(asked, grouped, tally, tested=_observed(asked.steps(grouped), grouped))
     if not keyed and len(table) >= (LARGE_QUEUE if type(model) is FifoQueue else LARGE):
         said = conflict_of_table(model, reading, table)
         if said is not NotImplemented:
@@ -84,10 +89,14 @@ class _Asked:
     windows: tuple[Window, ...]
     explain: bool
     budget: Budget
+    plain: bool  # whether to try it without the compiler
 
     def calls(self, rows: NDArray[np.int64] | None = None) -> Calls:
         """Returns the calls, or those that were invoked in some rows."""
         return find_calls(self.table, self.model, self.reading, keyed=self.keyed, only=rows)
+
+    def search(self, calls: Calls) -> PlainSearch:
+        return PlainSearch(self.model, calls.operations, self.model.start(self.reading.initial))
 
     def steps(self, calls: Calls) -> Steps:
         return Steps(self.model, calls.operations, self.model.start(self.reading.initial))
@@ -122,7 +131,24 @@ def _decided(asked: _Asked) -> dict[str, Any]:
         said = conflict_of_calls(asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned)
         return said._replace(calls=one.invoked[said.calls]) if isinstance(said, Conflict) else said
 
-    tally = decide_all(steps, grouped, asked.budget, rule)
+    return _told(asked, grouped, decide_all(steps, grouped, asked.budget, rule), tested=_observed(steps, grouped))
+
+
+def _plainly(asked: _Asked, calls: Calls) -> Tally | None:
+    """Decides object by object, without the compiler; None where that takes too long."""
+    search, tally = asked.search(calls), Tally(np.full(len(calls.keys), OPEN, np.int8))
+    for key in range(len(calls.keys)):
+        part = slice(calls.starts[key], calls.starts[key + 1])
+        found = search.decide(calls.operation[part], calls.invoked[part], calls.returned[part])
+        if found is None:
+            return None
+        tally.verdicts[key] = VALID if found.valid else INVALID
+    asked.budget.spend(search.visited)
+    return tally
+
+
+def _told(asked: _Asked, grouped: Grouped, tally: Tally, *, tested: bool) -> dict[str, Any]:
+    """Says what became of the objects; `tested` is whether any operation could have had a wrong answer."""
     invalid, unknown = tally.invalid, tally.unknown
     count, keys = len(grouped.operation), len(tally.verdicts)
     found: dict[str, Any] = {}
@@ -135,7 +161,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
     elif unknown:
         verdict, reason = OPEN, _gave_up(tally)
     else:
-        verdict, reason = _fits(count, keys, tested=_observed(steps, grouped))
+        verdict, reason = _fits(count, keys, tested=tested)
     result = _result(asked, verdict, reason, count, keys) | found
     if asked.keyed:
         result["invalid_key_count"] = len(invalid)
@@ -167,7 +193,11 @@ def _contradiction(
     try:
         if asked.explain:
             calls = asked.calls(rows)
-            found = explain(asked.table, asked.windows, calls, asked.steps(calls), asked.budget)
+            if asked.plain:
+                found = explain(asked.table, asked.windows, calls, asked.search(calls))
+            if found is None:
+                search = CompiledSearch(asked.steps(calls), asked.budget)
+                found = explain(asked.table, asked.windows, calls, search)
     except KeyboardInterrupt:
         asked.budget.ended = "interrupted"
     if found is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from analysis.compiled import compiled
+from analysis.linear.found import MOST_STATES, Found
 from analysis.linear.problem import Problem, make_problem, measure
 from analysis.linear.search import (
     ASKED_OPERATION,
@@ -218,3 +219,43 @@ def _asked(
     k = int(rows[stack[0, max(int(progress[DEPTH]) - 1, 0)], 0]) >> 32
     begin, end = problem.pending_start[k], problem.pending_start[min(k + _AHEAD, len(problem.call))]
     return [int(progress[ASKED_OPERATION]), *problem.pending_operation[begin : min(end, begin + _AHEAD_MOST)].tolist()]
+
+
+class CompiledSearch:
+    """The search of one object as an explanation asks it, with the model's own states.
+
+    Attributes:
+        model: Who is asked.
+    """
+
+    def __init__(self, steps: Steps, budget: Budget) -> None:
+        self.model = steps.model
+        self._steps = steps
+        self._budget = budget
+
+    def decide(
+        self, operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64]
+    ) -> Found | None:
+        """See `analysis.linear.found.Search`."""
+        done = decide(self._steps, operation, invoked, returned, self._budget)
+        if done.valid is None or done.problem is None:
+            return None
+        waiting = done.rows[:, 0]
+        states = np.unique(waiting[(waiting >> 32) == done.furthest] & 0xFFFFFFFF).tolist()
+        order = done.problem.call[: done.furthest + 1].tolist()
+        return Found(done.valid, order, [self._steps.states[state] for state in states])
+
+    def possible(
+        self, operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64]
+    ) -> bool | None:
+        """See `analysis.linear.found.Search`."""
+        return possible(self._steps, operation, invoked, returned, self._budget)
+
+    def close(self) -> bool:
+        """See `analysis.linear.found.Search`."""
+        steps = self._steps
+        done = 0 if steps.asks else len(steps.states)
+        while done < len(steps.states) <= MOST_STATES:
+            steps.compute(done, range(len(steps.operations)))
+            done += 1
+        return len(steps.states) <= MOST_STATES

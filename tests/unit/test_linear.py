@@ -75,6 +75,23 @@ def test_the_search_step_by_step_agrees_with_every_order(name, monkeypatch):
         assert found["valid"] == truth_of(options, events), (seed, options, events, found)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_plain_search_agrees_with_every_order_and_tells_the_same(name, monkeypatch):
+    def plainly():
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["analysis.linear.check"], "is_loaded", lambda: False)
+            return check(table_of(events), [], options)
+
+    for seed in range(5 * SOME):
+        options, events = drawn(name, f"plain {seed}")
+        found = plainly()
+        assert found["valid"] == truth_of(options, events), (seed, options, events, found)
+        if seed < SOME and found["valid"] is False:
+            one, other = (result["contradiction"] for result in (found, check(table_of(events), [], options)))
+            for key in ("prefix_count", "operation", "pending", "window_proven", "window"):
+                assert one[key] == other[key], (seed, key, options, events)
+
+
 def merged(histories):
     """Many histories, each on a key of its own, their events one after the other."""
     rows = []

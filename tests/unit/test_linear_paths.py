@@ -23,7 +23,7 @@ from linear_distinct import KINDS, draw_events, judge
 pytestmark = pytest.mark.unit
 
 CHECK = sys.modules["analysis.linear.check"]  # the name is the function's as well
-HISTORIES = int(os.environ.get("CALLMAYBE_PATH_HISTORIES", "13000"))  # of all kinds together
+HISTORIES = int(os.environ.get("CALLMAYBE_PATH_HISTORIES", "6500"))  # of all kinds together
 NO_RULE = lambda *_: NotImplemented  # noqa: E731 - as the rules are called
 GAVE_UP = Decision(None, None, 0, np.zeros((0, 1), np.int64), "it gave up")
 
@@ -58,9 +58,18 @@ def rule_after_the_search_gave_up(patch):
     patch.setattr(objects, "decide", lambda *_: GAVE_UP)
 
 
+def plain_search(patch):
+    patch.setattr(CHECK, "is_loaded", lambda: False)
+
+
+def plain_search_that_gives_up(patch):
+    plain_search(patch)
+    patch.setattr(sys.modules["analysis.linear.plain"], "PATIENCE", 15)
+
+
 PATHS = (
-    search_alone, search_step_by_step, rule_of_tables_first, rule_of_calls_first, rule_of_calls_where_it_is_crowded,
-    rule_after_the_search_gave_up,
+    plain_search, plain_search_that_gives_up, search_alone, search_step_by_step, rule_of_tables_first,
+    rule_of_calls_first, rule_of_calls_where_it_is_crowded, rule_after_the_search_gave_up,
 )  # fmt: skip
 
 
@@ -102,7 +111,7 @@ def test_every_way_leads_to_the_same_verdict(kind, path, monkeypatch):
 def keyed(kind):
     """Many histories that are to be read alike, each on a key of its own, and the keys that are contradictory."""
     rows, bad = [], []
-    for seed in range(HISTORIES // 20):
+    for seed in range(HISTORIES // 10):
         model, reading, events = drawn(kind, seed)
         if reading != Reading("initial", "none", model.initial):
             continue
