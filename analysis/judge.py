@@ -179,10 +179,12 @@ def _weigh(
     record: Record, checkers: Sequence[str], evidence: Evidence, settings: Settings, folder: Path | None
 ) -> Results:
     """Runs the checkers and composes their verdicts: invalid beats unknown beats valid."""
-    judged = {
-        name: _temper(find_checker(name)(record, evidence.windows, settings, folder), evidence.doubts)
-        for name in checkers
-    }
+    judged = {}
+    for name in checkers:
+        result = find_checker(name)(record, evidence.windows, settings, folder)
+        if folder and result["valid"] is True and not result.get("tested", True):
+            result["valid"] = "unknown"  # a run's verdict is never better than its evidence
+        judged[name] = _temper(result, evidence.doubts)
     valid = worst(result["valid"] for result in judged.values())
     reasons = [result["reason"] for result in judged.values() if result["valid"] == valid]
     return {

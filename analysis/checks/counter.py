@@ -36,7 +36,7 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     Returns:
         The verdict; `read_count`, `error_count`, `add_count`, `acknowledged_count`; `lower_bound` and `upper_bound` of
         the counter at the end; the first `errors`, each with `lower`, `value`, `upper`, `line`; and the greatest, as
-        `worst_error`. A history that nobody read is unknown, while Jepsen's is valid: it tested nothing.
+        `worst_error`. As in Jepsen, a history whose clients never tried to read is valid; `tested` is then false.
 
     Raises:
         AnalysisError: If an amount, or what was read, is not a whole number.
@@ -60,11 +60,8 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     worst = error(int(wrong[np.argmax(off[wrong])])) if len(wrong) else None
     end = np.array([len(table)])
     return {
-        **weigh(
-            _findings(len(wrong), worst, len(reads)),
-            _doubts(table, len(reads)),
-            f"all {plural(len(reads), 'read')} within bounds",
-        ),
+        **weigh(_findings(len(wrong), worst, len(reads)), _doubts(table, len(adds), len(reads)), _praise(len(reads))),
+        "tested": bool(len(reads)),
         "read_count": len(reads),
         "error_count": len(wrong),
         "add_count": len(adds),
@@ -125,8 +122,11 @@ def _findings(wrong: int, worst: dict[str, Any] | None, reads: int) -> list[str]
     return [f"{wrong:,} of {plural(reads, 'read')} {verb} out of bounds, the worst is {bounds}"]
 
 
-def _doubts(table: Table, reads: int) -> list[str]:
-    if reads:
-        return []
-    tried = len(rows_of(table, "read", INVOKE))
-    return [f"of {plural(tried, 'read')} none told the counter's value" if tried else "the counter was never read"]
+def _doubts(table: Table, adds: int, reads: int) -> list[str]:
+    if tried := len(rows_of(table, "read", INVOKE)):
+        return [] if reads else [f"of {plural(tried, 'read')} none told the counter's value"]
+    return [] if adds else ["nothing was added and nothing read"]
+
+
+def _praise(reads: int) -> str:
+    return f"all {plural(reads, 'read')} within bounds" if reads else "nothing was tested: nobody tried to read"

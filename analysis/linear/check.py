@@ -56,9 +56,10 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
 
     Returns:
         `valid`, `reason`, `model`, `initial`, `operation_count` (those that say something), `key_count`,
-        `configuration_count`; where invalid also `contradiction` (see `analysis.linear.explain`; absent where nobody
-        asked for it, or none was found in the budget), and with keys `invalid_key_count` and `invalid_keys` (at most
-        ten); where unknown with keys `unknown_key_count`.
+        `configuration_count`; where nothing is contradictory `tested`, whether any answer could have been wrong (of a
+        history without calls `valid` is "unknown"); where invalid also `contradiction` (see `analysis.linear.explain`;
+        absent where nobody asked for it, or none was found in the budget), and with keys `invalid_key_count` and
+        `invalid_keys` (at most ten); where unknown with keys `unknown_key_count`.
 
     Raises:
         AnalysisError: If there is no such model, or it does not know a function or a value of the history.
@@ -111,7 +112,7 @@ def _ruled(asked: _Asked, said: Conflict | None) -> dict[str, Any]:
         telling = np.array([name not in model.blind for name in table.f_names])[table.f]
         if asked.reading.nil_read == "wildcard":
             telling &= ~np.array([name in model.reads for name in table.f_names])[table.f] | (table.kind != NIL)
-        return _result(asked, *_fits(count, 1, tested=bool((telling & ended).any())), count, 1)
+        return _fits(asked, count, 1, tested=bool((telling & ended).any()))
     reason, found = _contradiction(asked, said.calls.astype(np.int64), said)
     return _result(asked, INVALID, reason, count, 1) | found
 
@@ -151,18 +152,17 @@ def _told(asked: _Asked, grouped: Grouped, tally: Tally, *, tested: bool) -> dic
     """Says what became of the objects; `tested` is whether any operation could have had a wrong answer."""
     invalid, unknown = tally.invalid, tally.unknown
     count, keys = len(grouped.operation), len(tally.verdicts)
-    found: dict[str, Any] = {}
     if invalid:
-        verdict, first = INVALID, invalid[0]
+        first = invalid[0]
         conflict = tally.conflicts.get(first)
         of_key = f" of key {text(_key(asked.table, grouped, first))}" if asked.keyed else ""
         reason, found = _contradiction(asked, conflict.calls if conflict else _rows(grouped, first), conflict, of_key)
         reason += f"; {len(invalid) - 1:,} more keys are contradictory" if len(invalid) > 1 else ""
+        result = _result(asked, INVALID, reason, count, keys) | found
     elif unknown:
-        verdict, reason = OPEN, _gave_up(tally)
+        result = _result(asked, OPEN, _gave_up(tally), count, keys)
     else:
-        verdict, reason = _fits(count, keys, tested=tested)
-    result = _result(asked, verdict, reason, count, keys) | found
+        result = _fits(asked, count, keys, tested=tested)
     if asked.keyed:
         result["invalid_key_count"] = len(invalid)
         result["invalid_keys"] = [thawed(_key(asked.table, grouped, place)) for place in invalid[:MOST_KEYS]]
@@ -230,13 +230,15 @@ def _observed(steps: Steps, grouped: Grouped) -> bool:
     return any(steps.model.observes(steps.operations[number]) for number in ended.nonzero()[0].tolist())
 
 
-def _fits(count: int, keys: int, *, tested: bool) -> tuple[int, str]:
-    """Returns the verdict and the reason where nothing is contradictory: what tested nothing is not valid."""
-    if not tested:
-        told = f"none of {count:,} operations that say something" if count else "no operation"
-        return OPEN, f"nothing was tested: {told} ended with an answer that could have been wrong"
+def _fits(asked: _Asked, count: int, keys: int, *, tested: bool) -> dict[str, Any]:
+    """The result where nothing is contradictory; whether that says anything depends on the answers that there were."""
+    clients = asked.table.process != NEMESIS_PROCESS
     of_keys = f" on {keys:,} keys" if keys > 1 else ""
-    return VALID, f"{count:,} operations{of_keys} are linearizable"
+    verdict, reason = VALID, f"{count:,} operations{of_keys} are linearizable"
+    if not tested:
+        verdict = VALID if clients.any() else OPEN
+        reason = "nothing was tested: no operation ended with an answer that could have been wrong"
+    return _result(asked, verdict, reason, count, keys) | {"tested": tested}
 
 
 def _gave_up(tally: Tally) -> str:

@@ -11,28 +11,8 @@ if TYPE_CHECKING:
     from analysis.history import Operation as Event
 
 
-BLIND = {"write", "add", "remove", "enqueue", "push", "append"}
-"""Operations that no state refuses."""
-
-
-def judge(events: list[Event], model: Model, reading: Reading) -> bool | str:
-    """Tries every order that agrees with real time; crashed calls may be left out.
-
-    A history that no order contradicts, but in which nothing was observed, is unknown.
-    """
-    parts = _parts(events, model, reading)
-    if not all(_any_order(calls, model.start(reading.initial), model) for calls in parts.values()):
-        return False
-    ended = [meaning for calls in parts.values() for _, _, crashed, meaning in calls if not crashed]
-    blind = [
-        meaning.f in BLIND or (meaning.f == "txn" and all(kind == "write" for kind, _, _ in meaning.argument))
-        for meaning in ended
-    ]
-    return "unknown" if all(blind) else True
-
-
-def _parts(events: list[Event], model: Model, reading: Reading) -> dict[Any, list[tuple[int, int, bool, Meaning]]]:
-    """Returns each key's calls: when they began, when they ended, whether they crashed, what they mean."""
+def judge(events: list[Event], model: Model, reading: Reading) -> bool:
+    """Tries every order that agrees with real time; crashed calls may be left out."""
     parts: dict[Any, list[tuple[int, int, bool, Meaning]]] = {}
     open_calls: dict[int, Event] = {}
     ends: dict[int, Event] = {}
@@ -54,7 +34,7 @@ def _parts(events: list[Event], model: Model, reading: Reading) -> dict[Any, lis
             crashed = outcome == "info"
             call = (event.index, 10**9 if crashed else end.index, crashed, meaning)
             parts.setdefault(key, []).append(call)
-    return parts
+    return all(_any_order(calls, model.start(reading.initial), model) for calls in parts.values())
 
 
 def _any_order(calls: list[tuple[int, int, bool, Meaning]], state: Any, model: Model) -> bool:

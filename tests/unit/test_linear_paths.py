@@ -98,10 +98,8 @@ def test_every_way_leads_to_the_same_verdict(kind, path, monkeypatch):
         truth = truth_of(model, reading, table)
         result = check(table, [], options)
         verdicts[result["valid"]] += 1
-        if result["valid"] != "unknown":
+        if result["valid"] != "unknown" or path is not rule_after_the_search_gave_up:
             assert result["valid"] is truth, (seed, options, result)
-        elif path is not rule_after_the_search_gave_up:
-            assert (truth, result["reason"][:18]) == (True, "nothing was tested"), (seed, options, result)
         if truth is False and result["valid"] is False and path is not rule_after_the_search_gave_up:
             assert result["contradiction"]["operation"] in result["contradiction"]["window"]
     assert min(verdicts[True], verdicts[False]) > 0.04 * count, verdicts

@@ -276,3 +276,13 @@ def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None
 def test_an_unknown_checker_is_found_before_the_history_is_read(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="unknown checker 'magic'"):
         check_history(tmp_path / "none", ["magic"])
+
+
+@pytest.mark.parametrize("checker", ["linearizable-register", "counter"])
+def test_a_run_that_tested_nothing_is_unknown_and_a_history_alone_says_so(tmp_path: Path, checker: str) -> None:
+    f = "add" if checker == "counter" else "write"
+    folder = make_folder(tmp_path, [(0, "invoke", f, 1), (0, "ok", f, 1)], [], checkers=[checker])
+    results = judge(folder)
+    assert (results["valid"], results["reason"][:18]) == ("unknown", "nothing was tested")
+    alone = check_history(next(folder.glob("history.*")), [checker])
+    assert (alone["valid"], alone["reason"][:18]) == (True, "nothing was tested")
