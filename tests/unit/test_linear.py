@@ -157,6 +157,8 @@ def test_crashed_reads_say_nothing(name):
         }  # fmt: skip
         kept = [e for e in events if not (e.process in gone and e.f == "read" and e.index >= last[e.process])]
         kept = [replace(event, index=index) for index, event in enumerate(kept)]
+        if not kept:
+            continue  # nobody did anything else
         one, other = (check(table_of(told), [], options)["valid"] for told in (events, kept))
         assert one is other, (seed, events)
 
