@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import peer_porcupine
 
+from analysis import compiled
 from analysis.history import Operation
 from analysis.linear import Options, check
 from analysis.read import read_table
@@ -188,6 +189,7 @@ def made_store(count: int, clients: int, keys: int, seed: int) -> Table:
 
 def main() -> None:
     """Prints one line a measurement."""
+    compiled.load()
     default = Path(__file__).resolve().parents[2] / "shared" / "corpora"
     corpora = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CALLMAYBE_CORPORA", default))
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,6 +43,11 @@ LARGE: Final = 20_000
 LARGE_QUEUE: Final = 200
 """The same for queues, where a search has more states to look at."""
 
+FEW_HISTORIES: Final = 10
+"""Short histories that one process decides before it loads the compiler."""
+
+_histories = itertools.count()
+
 MOST_KEYS: Final = 10
 """Keys that a result names."""
 
@@ -68,7 +74,7 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     reading = reading_of(options, model)
     keyed = model.keyed or is_keyed(table) if options.keyed == "auto" else options.keyed
     budget = Budget(options.budget_s, options.budget_bytes, options.budget_configurations)
-    plain = len(table) <= SHORT and not is_loaded()
+    plain = _is_plain(table)
     asked = _Asked(table, model, reading, keyed, tuple(windows), options.explain, budget, plain)
     if plain and (grouped := asked.calls()) and (tally := _plainly(asked, grouped)):
         return _told(asked, grouped, tally, tested=_observed(asked.steps(grouped), grouped))
@@ -99,8 +105,13 @@ class _Asked:
     def search(self, calls: Calls) -> PlainSearch:
         return PlainSearch(self.model, calls.operations, self.model.start(self.reading.initial))
 
-    def steps(self, calls: Calls) -> Steps:
-        return Steps(self.model, calls.operations, self.model.start(self.reading.initial))
+    def steps(self, calls: Calls, model: Model | None = None) -> Steps:
+        return Steps(model or self.model, calls.operations, self.model.start(self.reading.initial))
+
+
+def _is_plain(table: Table) -> bool:
+    """Whether a history is to be tried without the compiler."""
+    return len(table) <= SHORT and not is_loaded() and next(_histories) < FEW_HISTORIES
 
 
 def _ruled(asked: _Asked, said: Conflict | None) -> dict[str, Any]:
@@ -123,7 +134,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
     columns = columns_of(asked.table, asked.model, asked.reading, keyed=asked.keyed)
     if columns is None:
         grouped = calls = asked.calls()
-        steps = asked.steps(calls)
+        steps = asked.steps(calls, asked.model.narrowed(calls.operations))
     else:
         grouped, steps = columns, Steps(asked.model, [], None, columns.effects)
 

@@ -136,9 +136,9 @@ def _try(problem: Problem, effects: Effects, start: int, calls: int) -> tuple[in
 
 
 @compiled
-def _try_all(problem: Problem, effects: Effects, states: int, calls: int) -> int:
-    """Searches from each of the first states: `LINEARIZABLE` from one, `IMPOSSIBLE` from all, or something else."""
-    for start in range(states):
+def _try_all(problem: Problem, effects: Effects, starts: NDArray[np.int64], calls: int) -> int:
+    """Searches from each of some states: `LINEARIZABLE` from one, `IMPOSSIBLE` from all, or something else."""
+    for start in starts:
         told, _ = _try(problem, effects, start, calls)
         if told != IMPOSSIBLE:
             return told
@@ -161,22 +161,23 @@ def decide(
     return _search(problem, steps, budget, 0)
 
 
-def possible(
+def possible(  # noqa: PLR0913, PLR0917 - the columns of the calls
     steps: Steps,
+    starts: NDArray[np.int64],
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],
     returned: NDArray[np.int64],
     budget: Budget,
 ) -> bool | None:
-    """Decides whether calls are linearizable from any state that was met; None where a budget ended it."""
+    """Decides whether calls are linearizable from any of some states; None where a budget ended it."""
     size, slots = measure(invoked, returned, budget.nbytes // 16)
     if size < 0 or budget.exhausted():
         return None
     problem = make_problem(steps.effects, operation, invoked, returned, size, slots)
-    told = _try_all(problem, steps.effects, len(steps.states), len(operation))
+    told = _try_all(problem, steps.effects, starts, len(operation))
     if told in (LINEARIZABLE, IMPOSSIBLE):
         return told == LINEARIZABLE
-    for start in range(len(steps.states)):
+    for start in starts.tolist():
         valid = _search(problem, steps, budget, start).valid
         if valid is not False:
             return valid
@@ -232,6 +233,7 @@ class CompiledSearch:
         self.model = steps.model
         self._steps = steps
         self._budget = budget
+        self._reached = np.zeros(1, np.int64)
 
     def decide(
         self, operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64]
@@ -249,13 +251,15 @@ class CompiledSearch:
         self, operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64]
     ) -> bool | None:
         """See `analysis.linear.found.Search`."""
-        return possible(self._steps, operation, invoked, returned, self._budget)
+        return possible(self._steps, self._reached, operation, invoked, returned, self._budget)
 
     def close(self) -> bool:
         """See `analysis.linear.found.Search`."""
-        steps = self._steps
-        done = 0 if steps.asks else len(steps.states)
-        while done < len(steps.states) <= MOST_STATES:
-            steps.compute(done, range(len(steps.operations)))
-            done += 1
-        return len(steps.states) <= MOST_STATES
+        reached = {0: None}  # in their order
+        waiting = [0]
+        while waiting and len(reached) <= MOST_STATES:
+            fresh = [state for state in self._steps.after(waiting.pop()) if state not in reached]
+            reached |= dict.fromkeys(fresh)
+            waiting += fresh
+        self._reached = np.array(list(reached), np.int64)
+        return len(reached) <= MOST_STATES

@@ -42,7 +42,7 @@ class Search(Protocol):
     def possible(
         self, operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64]
     ) -> bool | None:
-        """Decides whether they are linearizable from any state that was met; None: it gave up."""
+        """Decides whether they are linearizable from any state that `close` met; None: it gave up."""
 
     def close(self) -> bool:
         """Meets all states that the model can reach; False where they are too many."""

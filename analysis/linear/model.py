@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from analysis.linear.effects import ASKED, ASKED_READ
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     State = Hashable
     """What the object holds between two operations; never None."""
@@ -129,6 +129,10 @@ class Model:
     def effect(self, operation: Operation) -> Effect:
         """Returns what an operation does to any state, so far as that can be said in a word."""
         return Effect(ASKED_READ if operation.f in self.reads else ASKED)
+
+    def narrowed(self, operations: Sequence[Operation]) -> Model:  # noqa: ARG002 - for those that override it
+        """Returns a model with the same verdicts on these operations, and fewer states: not to be shown to anybody."""
+        return self
 
     def observes(self, operation: Operation) -> bool:
         """Whether an operation that ended says something of the state that it met."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from analysis.linear.effects import ASKED, ASKED_READ, CAS, NOT, READ, WRITE
-from analysis.linear.model import Call, Effect, Model, Operation, Reading, frozen, pair, text, thawed
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen, pair, text, thawed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Held = tuple[Any]
 """A register's state: its value, wrapped, since a value may be None."""
@@ -180,3 +184,41 @@ class KeyValue(Register):
         if held is None:
             return (argument,)
         return (held + argument,) if isinstance(held, type(argument)) else None
+
+    def narrowed(self, operations: Sequence[Operation]) -> Model:
+        """Returns a store that forgets what no read can see any more; itself where values are not all strings."""
+        given = [operation.argument for operation in operations if operation.f != "read"]
+        results = {operation.result for operation in operations if operation.f == "read"}
+        if not all(isinstance(value, str) for value in given):
+            return self
+        return _Forgetful(sorted(result for result in results if isinstance(result, str)))
+
+
+class _Forgetful(KeyValue):
+    """A store of which a string that is the beginning of nothing that was ever read is like any other such string.
+
+    Whatever is appended to it, nobody reads it. So no more states are met than the answers have beginnings.
+    """
+
+    _FORGOTTEN: Final[Held] = (UNKNOWN,)
+
+    def __init__(self, answers: list[str]) -> None:
+        self._answers = answers  # ascending: those that begin with a string stand where it would
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what it does; what is written may be forgotten at once."""
+        effect = super().effect(operation)
+        return effect._replace(after=self._kept(effect.after)) if effect.code == WRITE else effect
+
+    def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
+        """Gets, puts or appends."""
+        if f == "append" and state is self._FORGOTTEN:
+            return state
+        after = super().step(state, f, argument, result)
+        return after if after is None or f == "read" else self._kept(after)
+
+    def _kept(self, state: Held) -> Held:
+        value = state[0]
+        place = bisect_left(self._answers, value)
+        seen = place < len(self._answers) and self._answers[place].startswith(value)
+        return state if seen else self._FORGOTTEN

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear.effects import ASKED, ASKED_READ, ILLEGAL, Effects, add_steps
+from analysis.linear.effects import ASKED, ASKED_READ, CAS, ILLEGAL, WRITE, Effects, add_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from analysis.linear.model import Model, Operation
 
-FEW: Final = 256
+FEW: Final = 32
 """With no more operations than this, all steps from a state are computed at once."""
 
 
@@ -61,8 +61,18 @@ class Steps:
         """Whether the model must be asked at all."""
         return bool(self._asked)
 
-    def compute(self, state: int, operations: Iterable[int]) -> None:
-        """Computes the steps from a state: all of them where there are few operations, else those that are named."""
+    def after(self, state: int) -> list[int]:
+        """Returns the states that one operation leads to from a state, each once."""
+        code, before, after = self.effects.code, self.effects.before, self.effects.after
+        told = after[(code == WRITE) | ((code == CAS) & (before == state))].tolist()
+        return sorted({*told, *self.compute(state, self._asked)} - {ILLEGAL})
+
+    def compute(self, state: int, operations: Iterable[int]) -> list[int]:
+        """Computes the steps from a state: all of them where there are few operations, else those that are named.
+
+        Returns:
+            The states after them.
+        """
         few = len(self._asked) <= FEW
         numbers = self._asked if few else [number for number in set(operations) if number in self._among]
         held = self.states[state]
@@ -72,6 +82,7 @@ class Steps:
         if 2 * self._used > len(self.effects.keys):
             self._grow()
         add_steps(self.effects, keys, np.array(values, np.int32))
+        return values
 
     def _effect(self, operation: Operation) -> tuple[int, int, int]:
         code, before, after = self.model.effect(operation)

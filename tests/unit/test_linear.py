@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from analysis import compiled
 from analysis.history import Operation as Event
 from analysis.linear import MODELS, Options, check, objects
 from analysis.linear.options import find_model, reading_of
@@ -79,16 +80,18 @@ def test_the_search_step_by_step_agrees_with_every_order(name, monkeypatch):
 def test_the_plain_search_agrees_with_every_order_and_tells_the_same(name, monkeypatch):
     def plainly():
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["analysis.linear.check"], "is_loaded", lambda: False)
+            patch.setattr(sys.modules["analysis.linear.check"], "_is_plain", lambda _: True)
             return check(table_of(events), [], options)
 
+    compiled.load()  # else both would be plain
+    alike = ("prefix_count", "operation", "window_proven") + ("pending", "window") * (name not in OWN)
     for seed in range(5 * SOME):
         options, events = drawn(name, f"plain {seed}")
         found = plainly()
         assert found["valid"] == truth_of(options, events), (seed, options, events, found)
         if seed < SOME and found["valid"] is False:
             one, other = (result["contradiction"] for result in (found, check(table_of(events), [], options)))
-            for key in ("prefix_count", "operation", "pending", "window_proven", "window"):
+            for key in alike:  # registers leave out crashed writes that nobody can have read
                 assert one[key] == other[key], (seed, key, options, events)
 
 

@@ -59,7 +59,7 @@ def rule_after_the_search_gave_up(patch):
 
 
 def plain_search(patch):
-    patch.setattr(CHECK, "is_loaded", lambda: False)
+    patch.setattr(CHECK, "_is_plain", lambda _: True)
 
 
 def plain_search_that_gives_up(patch):
