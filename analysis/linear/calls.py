@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.compiled import compiled
+from analysis.compiled import compiled, is_loaded
 from analysis.history import HistoryError
 from analysis.linear.effects import NEVER
 from analysis.linear.model import Call, Model, Operation, Reading, frozen
 from analysis.table import INVOKE, NEMESIS_PROCESS, NIL, OK, OTHER, PAIR, TYPES, UNPAIRED, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _CRASHED: Final = TYPES.index("info")
@@ -67,15 +69,12 @@ def find_calls(
     operations: dict[Operation, int] = {}
     keys: dict[Any, int] = {}
     meaning = np.full((len(examples), 2), -1, np.int32)
-    for place, example in enumerate(examples.tolist()):
-        call = _call(table, int(invoked[example]), int(ended[example]), TYPES[outcome[example]])
-        key = None
+    for place, given in enumerate(_calls(table, invoked[examples], ended[examples], outcome[examples])):
         try:
-            if keyed:
-                key, call = _split(call)
+            key, call = _split(given) if keyed else (None, given)
             operation = _understand(model, call, reading)
         except (ValueError, TypeError) as error:
-            raise _mistake(table, int(invoked[example]), str(error)) from None
+            raise _mistake(table, int(invoked[examples[place]]), str(error)) from None
         if operation is not None:
             meaning[place] = (
                 operations.setdefault(operation, len(operations)),
@@ -129,9 +128,12 @@ def _likeness(
     return columns
 
 
-def _call(table: Table, invoked: int, ended: int, outcome: str) -> Call:
-    answer = table.value(ended) if outcome == "ok" else None
-    return Call(int(table.process[invoked]), table.f_names[table.f[invoked]], table.value(invoked), answer, outcome)
+def _calls(table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any]) -> Iterator[Call]:
+    """Makes objects of calls."""
+    columns = invoked, ended, outcome, table.process[invoked], table.f[invoked]
+    for begun, end, kind, process, f in zip(*(column.tolist() for column in columns), strict=True):
+        answer = table.value(end) if kind == OK else None
+        yield Call(process, table.f_names[f], table.value(begun), answer, TYPES[kind])
 
 
 def _split(call: Call) -> tuple[Any, Call]:
@@ -141,7 +143,7 @@ def _split(call: Call) -> tuple[Any, Call]:
         raise ValueError(f"expected [key, value] as the value of {call.f}, found {given!r}")
     answer = call.answer[1] if isinstance(call.answer, list | tuple) and len(call.answer) == 2 else call.answer
     argument = call.argument[1] if isinstance(call.argument, list | tuple) else None
-    return frozen(given[0]), call._replace(argument=argument, answer=answer)
+    return frozen(given[0]), Call(call.process, call.f, argument, answer, call.outcome)
 
 
 def _understand(model: Model, call: Call, reading: Reading) -> Operation | None:
@@ -165,7 +167,7 @@ def _mistake(table: Table, row: int, sentence: str) -> HistoryError:
 
 def _distinct(columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers the distinct rows; see `distinct`."""
-    if len(columns) > _FEW:
+    if len(columns) > _FEW or is_loaded():
         return distinct(columns)
     firsts: dict[tuple[int, ...], int] = {}
     alike = [firsts.setdefault(tuple(row), at) for at, row in enumerate(columns.tolist())]

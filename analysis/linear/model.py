@@ -36,6 +36,8 @@ class Unknown(Enum):
     RESULT = "?"
 
 
+_PLAIN: Final = frozenset({int, str, float, bool, type(None)})  # most values
+
 UNKNOWN: Final = Unknown.RESULT
 """The result of an operation that nobody saw end."""
 
@@ -151,8 +153,10 @@ class Model:
 
 def frozen(value: Any) -> Any:  # noqa: ANN401 - a JSON value
     """Returns a JSON value as one that can be hashed: lists as tuples, maps as sorted tuples of pairs."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
+        return tuple([frozen(item) for item in value])
     if isinstance(value, dict):
         return tuple(sorted(((key, frozen(item)) for key, item in value.items()), key=repr))
     if isinstance(value, set | frozenset):
@@ -171,6 +175,8 @@ def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
 
 def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Returns a value as the series prints it; the middle of a long one is left out."""
+    if type(value) is int:
+        return str(value)
     said = "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
     return said if len(said) <= MOST_LETTERS else f"{said[: MOST_LETTERS // 2]}...{said[-MOST_LETTERS // 2 :]}"
 

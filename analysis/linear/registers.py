@@ -33,10 +33,14 @@ class Register(Model):
     def operation(self, call: Call, reading: Reading) -> Operation | None:
         """Returns what a call means; a nil read as `reading` has it."""
         operation = super().operation(call, reading)
-        if operation and operation.f in self.reads and operation.result is None:
-            return None if reading.nil_read == "wildcard" else operation._replace(result=frozen(reading.initial))
-        # what a read was asked with says nothing
-        return operation._replace(argument=None) if operation and operation.f in self.reads else operation
+        if operation is None or operation.f not in self.reads:
+            return operation
+        result = operation.result
+        if result is None:
+            if reading.nil_read == "wildcard":
+                return None
+            result = frozen(reading.initial)
+        return Operation(operation.f, None, result)  # what a read was asked with says nothing
 
     def effect(self, operation: Operation) -> Effect:
         """Returns what a read, a write or a cas does."""
@@ -171,10 +175,12 @@ class KeyValue(Register):
     def operation(self, call: Call, reading: Reading) -> Operation | None:
         """Returns what a call means, with one name a function."""
         operation = super().operation(call, reading)
-        names = {"get": "read", "put": "write"}
-        if operation and operation.f == "append" and not isinstance(operation.argument, str | tuple):
+        if operation is None:
+            return None
+        f, argument, result = operation
+        if f == "append" and not isinstance(argument, str | tuple):
             raise ValueError(f"expected a string or a list to append, found {call.argument!r}")
-        return operation and operation._replace(f=names.get(operation.f, operation.f))
+        return Operation({"get": "read", "put": "write"}.get(f, f), argument, result)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Gets, puts or appends."""

@@ -65,7 +65,8 @@ class Steps:
         """Returns the states that one operation leads to from a state, each once."""
         code, before, after = self.effects.code, self.effects.before, self.effects.after
         told = after[(code == WRITE) | ((code == CAS) & (before == state))].tolist()
-        return sorted({*told, *self.compute(state, self._asked)} - {ILLEGAL})
+        asked = self.compute(state, self._asked) if self._asked else []
+        return sorted({*told, *asked} - {ILLEGAL})
 
     def compute(self, state: int, operations: Iterable[int]) -> list[int]:
         """Computes the steps from a state: all of them where there are few operations, else those that are named.
