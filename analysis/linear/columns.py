@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _ROLES: Final = {"read": 0, "write": 1, "cas": 2}
 _READ, _WRITE, _CAS, _FAILED = range(4)
 _STRANGE: Final = -1
+_SILENT: Final = -2
+_UNKNOWN: Final = 9  # the outcome of a call that has no end
+_CODES: Final = (READ, WRITE, CAS, NOT)  # by role
+_MOST_VALUES: Final = 1 << 30
 _OBJECTS: Final = 1 << 61
 """Where the codes of values that are no numbers begin."""
 
@@ -142,7 +146,7 @@ def _larger(table: NDArray[np.int64], numbers: NDArray[np.int32]) -> tuple[NDArr
 
 
 @compiled
-def _read_off(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over the rows, and compiled code has no objects
+def _read_off(  # noqa: C901, PLR0913, PLR0917 - compiled code has no objects
     types: NDArray[np.uint8],
     process: NDArray[np.int64],
     f: NDArray[np.int32],
@@ -153,101 +157,51 @@ def _read_off(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over
     pair: NDArray[np.int64],
     roles: NDArray[np.int8],
     initial: int,
-    wild: bool,  # noqa: FBT001
-    evidence: bool,  # noqa: FBT001
+    wild: bool,  # noqa: FBT001 - compiled code takes no keywords
+    evidence: bool,  # noqa: FBT001 - the same
 ) -> Columns:
+    """Reads all calls in one pass; `starts` is empty where something stands there that this does not know."""
     count = 0
     for row in range(len(types)):
         count += types[row] == INVOKE
-    operation = np.empty(count, np.int32)
-    invoked = np.empty(count, np.int64)
-    returned = np.empty(count, np.int64)
-    owner = np.zeros(count if len(key) else 0, np.int32)
+    operation, owner = np.empty(count, np.int32), np.zeros(count if len(key) else 0, np.int32)
+    invoked, returned = np.empty(count, np.int64), np.empty(count, np.int64)
     values, value_numbers = np.full(64, _EMPTY, np.int64), np.zeros(64, np.int32)
-    said, said_numbers = np.full(128, _EMPTY, np.int64), np.zeros(128, np.int32)
+    said, said_numbers = np.full(64, _EMPTY, np.int64), np.zeros(64, np.int32)
     keys, key_numbers = np.full(64, _EMPTY, np.int64), np.zeros(64, np.int32)
-    code = np.empty(64, np.int8)
-    before = np.empty(64, np.int32)
-    after = np.empty(64, np.int32)
     value_count = 1 + _find(values, value_numbers, initial, 0)
-    said_count, key_count, m, strange = 0, 0, 0, False
+    said_count, key_count, m, known = 0, 0, 0, True
     for row in range(len(types)):
-        if process[row] == NEMESIS_PROCESS:
-            continue
         end = pair[row]
-        if types[row] != INVOKE:
-            if end == UNPAIRED:
-                strange = True
-                break
+        if process[row] == NEMESIS_PROCESS or (types[row] != INVOKE and end != UNPAIRED):
             continue
-        role = roles[f[row]]
-        if role == _STRANGE or (len(key) and kind[row] == OTHER):
-            strange = True
-            break
-        outcome = types[end] if end != UNPAIRED else _UNKNOWN
-        if role == _READ:
-            if outcome != OK:
-                continue
-            if kind[end] == NIL:
-                if wild:
-                    continue
-                a = initial
-            elif kind[end] == INT and (not len(key) or key[end] == key[row]):
-                a = first[end]
-            else:
-                strange = True
-                break
-            b = a
-        elif role == _WRITE:
-            if kind[row] not in (NIL, INT):
-                strange = True
-                break
-            if outcome == FAIL:
-                continue
-            a = first[row] if kind[row] == INT else _NIL_CODE
-            b = a
-        else:
-            if kind[row] != PAIR:
-                strange = True
-                break
-            a, b = first[row], second[row]
-            if outcome == FAIL:
-                if not evidence:
-                    continue
-                role = _FAILED
-        if not len(key) and not (_is_fine(a, kind[row]) and _is_fine(b, kind[row])):
-            strange = True
+        role, a, b = _meaning(types, f, key, kind, first, second, pair, roles, initial, wild, evidence, row)
+        if role == _SILENT:
+            continue
+        known = role != _STRANGE and value_count < _MOST_VALUES
+        if not known:
             break
         if 2 * (value_count + 2) > len(values):
             values, value_numbers = _larger(values, value_numbers)
         a_number = _find(values, value_numbers, a, value_count)
         value_count += a_number == value_count
-        b_number = _find(values, value_numbers, b, value_count)
+        b_number = a_number if a == b else _find(values, value_numbers, b, value_count)
         value_count += b_number == value_count
-        if value_count >= 1 << 30:
-            strange = True
-            break
         if 2 * (said_count + 1) > len(said):
             said, said_numbers = _larger(said, said_numbers)
-            code, before, after = _longer(code), _longer(before), _longer(after)
-        number = _find(said, said_numbers, (role << 60) | (a_number << 30) | b_number, said_count)
-        if number == said_count:
-            said_count += 1
-            code[number] = READ if a == b and role == _CAS else _codes(role)
-            before[number], after[number] = a_number, b_number
+        operation[m] = _find(said, said_numbers, (role << 60) | (a_number << 30) | b_number, said_count)
+        said_count += operation[m] == said_count
         if len(key):
             if 2 * (key_count + 1) > len(keys):
                 keys, key_numbers = _larger(keys, key_numbers)
             owner[m] = _find(keys, key_numbers, key[row], key_count)
             key_count += owner[m] == key_count
-        operation[m], invoked[m] = number, row
-        returned[m] = end if outcome in (OK, FAIL) else NEVER
+        invoked[m], returned[m] = row, end if end != UNPAIRED and types[end] in (OK, FAIL) else NEVER
         m += 1
-    empty = np.full(2, -1, np.int64), np.zeros(2, np.int32)
-    effects = Effects(code[:said_count], before[:said_count], after[:said_count], empty[0], empty[1])
-    operation, invoked, returned, owner = operation[:m], invoked[:m], returned[:m], owner[:m]
-    if strange:
+    effects = _effects(said, said_numbers, said_count)
+    if not known:
         return Columns(effects, operation, invoked, returned, np.zeros(0, np.int64))
+    operation, invoked, returned, owner = operation[:m], invoked[:m], returned[:m], owner[:m]
     kept = useful(effects, operation, returned)
     if len(kept) < m:
         operation, invoked, returned = operation[kept], invoked[kept], returned[kept]
@@ -257,29 +211,63 @@ def _read_off(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over
     return _grouped(effects, operation, invoked, returned, owner, key_count)
 
 
-_UNKNOWN: Final = 9
-
-
 @compiled
-def _is_fine(code: int, kind: int) -> bool:
-    """Whether a number can be told from the code of nil."""
-    return _NIL_CODE < code < -_NIL_CODE or (code == _NIL_CODE and kind == NIL)
-
-
-@compiled
-def _codes(role: int) -> int:
+def _meaning(  # noqa: PLR0911, PLR0913, PLR0917 - compiled code has no objects
+    types: NDArray[np.uint8],
+    f: NDArray[np.int32],
+    key: NDArray[np.int64],
+    kind: NDArray[np.uint8],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    pair: NDArray[np.int64],
+    roles: NDArray[np.int8],
+    initial: int,
+    wild: bool,  # noqa: FBT001 - compiled code takes no keywords
+    evidence: bool,  # noqa: FBT001 - the same
+    row: int,
+) -> tuple[int, int, int]:
+    """Returns what the call of a row means, and its values: its role, `_SILENT` where it says nothing, `_STRANGE`."""
+    end, role = pair[row], roles[f[row]]
+    if types[row] != INVOKE or role == _STRANGE or (len(key) and kind[row] == OTHER):
+        return _STRANGE, 0, 0
+    outcome = types[end] if end != UNPAIRED else _UNKNOWN
     if role == _READ:
-        return READ
+        if outcome != OK or (kind[end] == NIL and wild):
+            return _SILENT, 0, 0
+        if kind[end] == NIL:
+            return _READ, initial, initial
+        told = kind[end] == INT and (key[end] == key[row] if len(key) else _is_plain(first[end]))
+        return _READ if told else _STRANGE, first[end], first[end]
     if role == _WRITE:
-        return WRITE
-    return CAS if role == _CAS else NOT
+        if kind[row] not in (NIL, INT) or (kind[row] == INT and not len(key) and not _is_plain(first[row])):
+            return _STRANGE, 0, 0
+        value = first[row] if kind[row] == INT else _NIL_CODE
+        return _SILENT if outcome == FAIL else _WRITE, value, value
+    a, b = first[row], second[row]
+    if kind[row] != PAIR or not (len(key) or (_is_plain(a) and _is_plain(b))):
+        return _STRANGE, 0, 0
+    if outcome == FAIL:
+        return _FAILED if evidence else _SILENT, a, b
+    return _CAS, a, b
 
 
 @compiled
-def _longer(column: NDArray[Any]) -> NDArray[Any]:
-    longer = np.empty(4 * len(column), column.dtype)
-    longer[: len(column)] = column
-    return longer
+def _is_plain(number: int) -> bool:
+    """Whether a number can be told from the code of nil."""
+    return _NIL_CODE < number < -_NIL_CODE
+
+
+@compiled
+def _effects(said: NDArray[np.int64], numbers: NDArray[np.int32], count: int) -> Effects:
+    """Returns what the distinct operations do, from the table in which they got their numbers."""
+    code, before, after = np.empty(count, np.int8), np.empty(count, np.int32), np.empty(count, np.int32)
+    for place in range(len(said)):
+        if said[place] != _EMPTY:
+            number, role = numbers[place], said[place] >> 60
+            a, b = (said[place] >> 30) & (_MOST_VALUES - 1), said[place] & (_MOST_VALUES - 1)
+            code[number] = _CODES[_READ if role == _CAS and a == b else role]
+            before[number], after[number] = a, b
+    return Effects(code, before, after, np.full(2, -1, np.int64), np.zeros(2, np.int32))
 
 
 @compiled
