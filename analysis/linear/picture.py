@@ -62,7 +62,7 @@ def picture(result: dict[str, Any], windows: Sequence[Window] = ()) -> str:
     parts += _shades(bars, places, windows, bottom)
     for bar in bars:
         parts += _bar(bar, places, _TOP + lanes[bar["process"]] * _LANE, right, bad=bar == bad)
-    return "".join([*parts, *_times(bars, places, bottom), "</svg>"])
+    return "".join([*parts, *_times(bars, places, bottom, timed=contradiction["timed"]), "</svg>"])
 
 
 def _name(process: int) -> str:
@@ -160,14 +160,13 @@ def _shades(bars: list[Told], places: dict[int, int], windows: Sequence[Window],
     return parts
 
 
-def _times(bars: list[Told], places: dict[int, int], bottom: int) -> list[str]:
-    """Writes the lines and times of some events below the lanes, as many as have room."""
+def _times(bars: list[Told], places: dict[int, int], bottom: int, *, timed: bool) -> list[str]:
+    """Writes the times of some events, or their lines, below the lanes, as many as have room."""
     times = sorted(_event_times(bars).items())
     chosen = times[:: max(len(times) // _TIMES, 1)]
     parts, free = [], 0
-    timeless = len({time_s for _, time_s in times}) == len(times) and times[-1][1] < 1e-3  # rows, not nanoseconds
     for line, time_s in chosen:
-        said = f"line {line}" if timeless else f"{time_s:.6g} s"
+        said = f"{time_s:.6g} s" if timed else f"line {line}"
         if places[line] >= free:
             parts.append(_text(places[line], bottom + 16, said, "var(--muted)"))
             free = places[line] + _LETTER * len(said) + 14
