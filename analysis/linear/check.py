@@ -43,6 +43,9 @@ LARGE: Final = 20_000
 LARGE_QUEUE: Final = 200
 """The same for queues, where a search has more states to look at."""
 
+MOST_EXPLAINING_S: Final = 2.0
+"""Seconds for the explanation of what a rule has found."""
+
 FEW_HISTORIES: Final = 10
 """Short histories that one process decides before it loads the compiler."""
 
@@ -149,12 +152,16 @@ def _decided(asked: _Asked) -> dict[str, Any]:
 def _plainly(asked: _Asked, calls: Calls) -> Tally | None:
     """Decides object by object, without the compiler; None where that takes too long."""
     search, tally = asked.search(calls), Tally(np.full(len(calls.keys), OPEN, np.int8))
-    for key in range(len(calls.keys)):
-        part = slice(calls.starts[key], calls.starts[key + 1])
-        found = search.decide(calls.operation[part], calls.invoked[part], calls.returned[part])
-        if found is None:
-            return None
-        tally.verdicts[key] = VALID if found.valid else INVALID
+    try:
+        for key in range(len(calls.keys)):
+            part = slice(calls.starts[key], calls.starts[key + 1])
+            found = search.decide(calls.operation[part], calls.invoked[part], calls.returned[part])
+            if found is None:
+                return None
+            tally.verdicts[key] = VALID if found.valid else INVALID
+    except KeyboardInterrupt:
+        asked.budget.ended = "interrupted"
+        return None
     asked.budget.spend(search.visited)
     return tally
 
@@ -201,19 +208,22 @@ def _contradiction(
     The verdict is known already: neither a budget nor Ctrl-C takes it away.
     """
     found: Contradiction | None = None
+    budget = asked.budget
+    if conflict and not budget.ended:  # its few calls are soon searched, whatever has been spent before
+        budget = Budget(min(budget.seconds, MOST_EXPLAINING_S), budget.nbytes, budget.configurations)
     try:
         if asked.explain:
             calls = asked.calls(rows)
             if asked.plain:
                 found = explain(asked.table, asked.windows, calls, asked.search(calls))
             if found is None:
-                search = CompiledSearch(asked.steps(calls), asked.budget)
+                search = CompiledSearch(asked.steps(calls), budget)
                 found = explain(asked.table, asked.windows, calls, search)
     except KeyboardInterrupt:
-        asked.budget.ended = "interrupted"
+        budget.ended = "interrupted"
     if found is None:
         why = conflict.why if conflict else "no order of the operations explains the answers"
-        unexplained = asked.budget.exhausted() if asked.explain else None
+        unexplained = budget.exhausted() if asked.explain else None
         return f"not linearizable{of_key}: {why}" + (f" (not explained: {unexplained})" if unexplained else ""), {}
     bad = found["operation"]
     at = f"at {bad['returned_s']:.3f} s" if found["timed"] else f"in line {bad['returned_line']}"

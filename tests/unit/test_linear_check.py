@@ -1,6 +1,7 @@
 """What a check says: options, budgets, explanations, hostile histories."""
 
 import json
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
@@ -328,3 +329,37 @@ def test_ten_thousand_crashed_writes_of_values_that_differ():
     reads = [(0, kind, "read", value) for value in (5, 7, 5) for kind in ("invoke", "ok")]
     result = check(history(*rows, *reads), [], Options("register", budget_s=20))
     assert result["valid"] is False
+
+
+def test_what_a_rule_finds_when_the_budget_is_spent_is_explained_still():
+    calls = [(p, kind, "enqueue", p) for kind in ("invoke", "ok") for p in range(40)]
+    taken = [(0, kind, "dequeue", -1 - p) for p in range(30) for kind in ("invoke", "ok")]
+    result = check(history(*calls, *taken), [], Options("fifo-queue", budget_configurations=1000))
+    assert result["valid"] is False
+    assert result["contradiction"]["operation"]["text"].startswith("dequeue -> -")
+
+
+def test_a_short_history_does_not_load_the_compiler(tmp_path):
+    events = [(0, "invoke", "write", 1), (0, "ok", "write", 1), (0, "invoke", "read", None), (0, "ok", "read", 2)]
+    rows = [
+        {"index": i, "time": i, "process": p, "type": t, "f": f, "value": v} for i, (p, t, f, v) in enumerate(events)
+    ]
+    (tmp_path / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    asks = """
+import sys
+from analysis.judge import check_history
+told = check_history(sys.argv[1], ["linearizable"])
+assert told["valid"] is False and told["checkers"]["linearizable"]["contradiction"]["window_proven"]
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", asks, str(tmp_path / "history.jsonl")], check=True, timeout=60)
+
+
+def test_ctrl_c_in_the_plain_search_ends_in_unknown_or_a_verdict(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    module = sys.modules["analysis.linear.check"]
+    monkeypatch.setattr(module, "_is_plain", lambda _: True)
+    monkeypatch.setattr(sys.modules["analysis.linear.plain"].PlainSearch, "decide", interrupted)
+    assert check(STALE, [], Options("register", explain=False))["valid"] in (False, "unknown")
