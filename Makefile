@@ -60,6 +60,7 @@ bench: venv
 	@$(BIN)/python bench/bench_recorder.py
 	@$(BIN)/python bench/bench_read.py
 	@$(BIN)/python bench/bench_linear.py
+	@$(BIN)/python bench/bench_rules.py
 	@$(BIN)/python bench/bench_lab.py
 	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_partition.py
 
