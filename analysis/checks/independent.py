@@ -32,8 +32,8 @@ def check_keys(
         options: The checker's own.
 
     Returns:
-        The verdict; `tested`, whether any key's history could have been wrong; `key_count`, `invalid_key_count`, `unknown_key_count`, and the results of the worst keys in `keys`,
-        each with its `key`.
+        The verdict; `tested`, whether any key's history could have been wrong; `key_count`, `invalid_key_count`,
+        `unknown_key_count`, and the results of the worst keys in `keys`, each with its `key`.
 
     Raises:
         AnalysisError: If an operation has no key, or the checker says so.
