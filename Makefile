@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: venv demo test test-slow lint bench clean packages
+.PHONY: venv demo test test-slow fuzz lint bench clean packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,18 +43,27 @@ test: lint
 	@tests/install-packages
 	@$(BIN)/pytest
 
-# What takes longer: a hundred drawn grudges, a hundred killed controllers, other releases and sizes of the lab, and
-# twenty times up and down.
+# What takes longer: a million random histories; a hundred drawn grudges, a hundred killed controllers; other releases and
+# sizes of the lab, and twenty times up and down.
 test-slow: venv
 	@tests/install-packages
+	@CALLMAYBE_RANDOM_HISTORIES=1000000 $(BIN)/pytest --timeout 3600 tests/unit/test_linear.py
 	@CALLMAYBE_GRUDGES=100 $(BIN)/pytest tests/packet/test_cuts.py -k drawn
 	@CALLMAYBE_KILL_ROUNDS=100 $(BIN)/pytest tests/lab/test_controller_killed.py
 	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
+
+# Readers against bytes that nobody thought of; FUZZ_S seconds.
+FUZZ_S := 120
+fuzz: venv
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  { echo "make: atheris has no wheel for this Python or machine, so the readers cannot be fuzzed here" >&2; exit 3; }
+	@$(BIN)/python tests/fuzz/fuzz_read.py -max_total_time=$(FUZZ_S)
 
 bench: venv
 	@$(BIN)/python bench/bench_recorder.py
 	@$(BIN)/python bench/bench_read.py
 	@$(BIN)/python bench/bench_linear.py
+	@$(BIN)/python bench/bench_rules.py
 	@$(BIN)/python bench/bench_shaper.py
 	@$(BIN)/python bench/bench_lab.py
 	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_faults.py --windows 100

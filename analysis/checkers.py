@@ -1,56 +1,114 @@
-"""The checkers by the names that scenarios and the command line use.
-
-`analysis.checks.log_file_pattern` is not among them: it needs a pattern, and looks at logs instead of a history.
-"""
+"""The checkers by the names that scenarios and the command line use."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from analysis import lost_writes
 from analysis.checks import CHECKS
+from analysis.checks.independent import check_keys
+from analysis.record import Record
 from analysis.run_folder import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from analysis.linear.options import Options
-    from analysis.record import Record
     from analysis.run_folder import Window
+    from analysis.settings import Settings
+    from analysis.table import Table
 
-    Checker = Callable[[Record, list[Window], Options], dict[str, Any]]
-    """Takes a history, its fault windows and options; returns `valid` (True, False or "unknown"), `reason` and more."""
+    Checker = Callable[[Record, list[Window], Settings, Path | None], dict[str, Any]]
+    """Takes a history, its fault windows, settings and its folder; returns `valid` (True, False or "unknown"),
+    `reason` and more."""
+
+MOST_IN_WINDOW: Final = 60
+"""Operations of a contradiction's window that a result holds, those nearest to the impossible one."""
 
 
-def _lost_writes(record: Record, windows: list[Window], _options: Options) -> dict[str, Any]:
+def _linearizable(record: Record, windows: list[Window], settings: Settings, _folder: Path | None) -> dict[str, Any]:
+    told = {"model": settings.model, "failed_cas": settings.failed_cas}
+    return _search(
+        record,
+        windows,
+        settings,
+        initial=settings.initial,
+        nil_read=settings.nil_read,
+        keyed={"auto": "auto", "yes": True, "no": False}[settings.independent],
+        **{name: value for name, value in told.items() if value is not None},
+    )
+
+
+def _linearizable_register(
+    record: Record, windows: list[Window], settings: Settings, _folder: Path | None
+) -> dict[str, Any]:
+    """The workload `register`: a compare-and-set that failed may have met a dead connection, so it is no evidence."""
+    return _search(record, windows, settings, model="cas-register", nil_read="initial", failed_cas="none")
+
+
+def _search(record: Record, windows: list[Window], settings: Settings, **options: object) -> dict[str, Any]:
+    check: Callable[..., dict[str, Any]] = import_module("analysis.linear.check").check  # the compiler takes a second
+    costs = ("budget_s", "budget_bytes", "budget_configurations")
+    budgets = {name: getattr(settings, name) for name in costs}
+    result = check(record.table, windows, import_module("analysis.linear.options").Options(**options, **budgets))
+    if result.get("contradiction"):
+        result["contradiction"] = _bounded(result["contradiction"], windows)
+    return result
+
+
+def _bounded(contradiction: dict[str, Any], windows: Sequence[Window]) -> dict[str, Any]:
+    """Returns a contradiction of which the window is small, with its whole size and the faults that held in it."""
+    bad, members = contradiction["operation"], contradiction["window"]
+    others = sorted((told for told in members if told != bad), key=lambda told: told["returned_line"] or 0)
+    kept = [bad, *others[-(MOST_IN_WINDOW - 1) :]]
+    times = [told[when] for told in kept for when in ("invoked_s", "returned_s") if told[when] is not None]
+    faults = [
+        {"name": window.name, "title": window.title, "from_s": window.from_s, "until_s": window.until_s}
+        for window in windows
+        if window.from_s <= max(times) and window.until_s > min(times)
+    ]
+    small = {"window": sorted(kept, key=lambda told: told["line"]), "window_count": len(members)}
+    return contradiction | small | {"faults": faults[:MOST_IN_WINDOW]}
+
+
+def _log_file_pattern(
+    _record: Record, windows: list[Window], settings: Settings, folder: Path | None
+) -> dict[str, Any]:
+    if settings.log_pattern is None:
+        raise RunError("log-file-pattern needs --log-pattern, a regular expression such as 'panic:'")
+    if folder is None:
+        raise RunError("log-file-pattern looks into the nodes' logs of a run: give the run's folder")
+    return CHECKS["log-file-pattern"](None, windows, folder=folder, pattern=settings.log_pattern)
+
+
+def _lost_writes(record: Record, windows: list[Window], settings: Settings, _folder: Path | None) -> dict[str, Any]:
+    if settings.independent == "yes":
+        return _by_key(record.table, windows, lambda part, windows: lost_writes.check(Record(part).history, windows))
     return lost_writes.check(record.history, windows)
 
 
-def _linearizable(record: Record, windows: list[Window], options: Options) -> dict[str, Any]:
-    check: Callable[..., dict[str, Any]] = import_module("analysis.linear.check").check  # the compiler takes a second
-    return check(record.table, windows, options)
-
-
-def _linearizable_register(record: Record, windows: list[Window], options: Options) -> dict[str, Any]:
-    """The workload `register`: a compare-and-set that failed may have met a dead connection, so it is no evidence."""
-    ours = replace(options, model="cas-register", initial=None, nil_read="initial", failed_cas="none")
-    return _linearizable(record, windows, ours)
-
-
-def _columnar(
-    check: Callable[..., dict[str, Any]], record: Record, windows: list[Window], _options: Options
+def _on_columns(
+    name: str, record: Record, windows: list[Window], settings: Settings, _folder: Path | None
 ) -> dict[str, Any]:
-    return check(record.table, windows)
+    """Runs a checker of `analysis.checks`, on the whole history or key by key."""
+    own = {"initial": settings.initial} if name == "counter" and settings.initial is not None else {}
+    if settings.independent == "yes":
+        return _by_key(record.table, windows, CHECKS[name], **own)
+    return CHECKS[name](record.table, windows, **own)
+
+
+def _by_key(table: Table, windows: list[Window], check: Callable[..., dict[str, Any]], **own: object) -> dict[str, Any]:
+    return check_keys(table, windows, check, **own)
 
 
 CHECKERS: dict[str, Checker] = {
     "lost-writes": _lost_writes,
     "linearizable": _linearizable,
     "linearizable-register": _linearizable_register,
-    **{name: partial(_columnar, check) for name, check in CHECKS.items() if name != "log-file-pattern"},
+    **{name: partial(_on_columns, name) for name in CHECKS if name != "log-file-pattern"},
+    "log-file-pattern": _log_file_pattern,
 }
 
 

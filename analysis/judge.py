@@ -17,13 +17,24 @@ from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
 from analysis.checks.verdict import Verdict, worst
 from analysis.history import STDIN
-from analysis.linear.options import Options
 from analysis.read import read_table
 from analysis.record import Record
-from analysis.run_folder import FAULTS_FILE, Evidence, RunError, evidence_of, read_faults, read_scenario, windows_in
+from analysis.run_folder import (
+    FAULTS_FILE,
+    SCENARIO_FILE,
+    Evidence,
+    RunError,
+    evidence_of,
+    read_faults,
+    read_scenario,
+    windows_in,
+)
+from analysis.settings import Settings
 from analysis.table import NEMESIS_PROCESS, TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from analysis.table import Table
 
 RESULTS_FILE = "results.json"
@@ -49,28 +60,40 @@ class Results(TypedDict):
     checkers: dict[str, dict[str, Any]]
 
 
-def judge(folder: Path) -> Results:
+def judge(folder: Path, settings: Settings | None = None) -> Results:
     """Judges a run: reads its folder, writes `results.json` into it, and returns what that holds.
 
     Judging again gives the same bytes.
 
+    Args:
+        folder: The run's.
+        settings: What it may cost; what decides the verdict is for the checkers that the scenario names.
+
     Raises:
         HistoryError: If the history is not one.
-        RunError: If another file of the run is missing or wrong, or a checker is unknown, or the disk is full.
+        RunError: If another file of the run is missing or wrong, or a checker is unknown, or the disk is full, or a
+            setting is for none of the scenario's checkers.
     """
-    scenario = read_scenario(folder)
+    scenario, settings = read_scenario(folder), settings or Settings()
+    if misplaced := settings.misplaced(scenario.checkers):
+        raise RunError(f"{folder}: {misplaced}, which its scenario names; name another with --checker")
     record = Record(read_table(folder))
     asked = [window.name for window in scenario.windows]
     path = folder / FAULTS_FILE
     evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(record.table, asked)
     operations = count_operations(record.table)
     evidence = replace(evidence, doubts=evidence.doubts + _never_succeeded(operations))
-    results = _weigh(record, scenario.checkers, evidence, Options())
-    write_atomically(folder / RESULTS_FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    results = _weigh(record, scenario.checkers, evidence, settings, folder)
+    write_results(folder / RESULTS_FILE, results)
     return results
 
 
-def check_history(history: Path | str, checker: str, options: Options | None = None) -> Results:
+def check_history(
+    history: Path | str,
+    checkers: Sequence[str],
+    settings: Settings | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Results:
     """Judges a history alone and writes nothing.
 
     The fault windows are those of the `faults.json` beside the history. Where there is none, they are those of the
@@ -78,14 +101,20 @@ def check_history(history: Path | str, checker: str, options: Options | None = N
 
     Args:
         history: A history file of any format, a run's folder, or `-` for the standard input.
-        checker: A name of `analysis.checkers.CHECKERS`.
-        options: What decides the verdict of the checkers that take options.
+        checkers: Names of `analysis.checkers.CHECKERS`.
+        settings: What decides the verdicts, and what they may cost.
+        columns: See `analysis.read.read_table`.
 
     Raises:
-        AnalysisError: If the history is not one, its `faults.json` is wrong, or the checker or an option is unknown.
+        AnalysisError: If the history is not one, its `faults.json` is wrong, a checker is unknown, or a setting is for
+            none of them.
     """
-    find_checker(checker)
-    record = Record(read_table(history))
+    settings = settings or Settings()
+    for name in checkers:
+        find_checker(name)
+    if misplaced := settings.misplaced(checkers):
+        raise RunError(misplaced)
+    record = Record(read_table(history, columns=columns))
     path = _beside(history)
     if path:
         evidence = evidence_of(read_faults(path), [])
@@ -94,7 +123,29 @@ def check_history(history: Path | str, checker: str, options: Options | None = N
         if evidence.windows:
             warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
             record.table.warnings.append(warning)
-    return _weigh(record, [checker], evidence, options or Options())
+    folder = Path(history) if str(history) != STDIN and Path(history).is_dir() else None
+    record.table.warnings.extend(_overruled(folder, checkers))
+    return _weigh(record, checkers, evidence, settings, folder)
+
+
+def _overruled(folder: Path | None, checkers: Sequence[str]) -> list[str]:
+    """Says that a run was not judged by the checkers that its scenario names."""
+    if folder is None or not (folder / SCENARIO_FILE).exists():
+        return []
+    named = read_scenario(folder).checkers
+    if list(checkers) == named:
+        return []
+    asked, own = " and ".join(checkers), " and ".join(named) or "no checker"
+    return [f"judged by {asked}, as asked for; its scenario names {own}, and its {RESULTS_FILE} was left as it is"]
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Writes a `results.json`.
+
+    Raises:
+        RunError: If the disk is full, or the folder is not there.
+    """
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
 def read_results(folder: Path) -> Results:
@@ -125,11 +176,16 @@ def _beside(history: Path | str) -> Path | None:
     return beside if beside.exists() else None
 
 
-def _weigh(record: Record, checkers: list[str], evidence: Evidence, options: Options) -> Results:
+def _weigh(
+    record: Record, checkers: Sequence[str], evidence: Evidence, settings: Settings, folder: Path | None
+) -> Results:
     """Runs the checkers and composes their verdicts: invalid beats unknown beats valid."""
-    judged = {
-        name: _temper(find_checker(name)(record, evidence.windows, options), evidence.doubts) for name in checkers
-    }
+    judged = {}
+    for name in checkers:
+        result = find_checker(name)(record, evidence.windows, settings, folder)
+        if folder and result["valid"] is True and not result.get("tested", True):
+            result["valid"] = "unknown"  # a run's verdict is never better than its evidence
+        judged[name] = _temper(result, evidence.doubts)
     valid = worst(result["valid"] for result in judged.values())
     reasons = [result["reason"] for result in judged.values() if result["valid"] == valid]
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from analysis.lost_writes import percent
+from analysis.lost_writes import percent, plural
 
 if TYPE_CHECKING:
     from analysis.judge import Results
@@ -17,12 +17,15 @@ WORDS = {"True": "VALID", "False": "INVALID", "unknown": "UNKNOWN"}
 def sentences(results: Results, scenario: Scenario | None = None) -> list[str]:
     """Returns the verdict, first line first; the published result stands beside ours where the scenario has one."""
     losses = results["checkers"].get("lost-writes", {})
+    found = next((result for result in results["checkers"].values() if result.get("contradiction")), {})
     first = f"{verdict_word(results)}  {_sentence(results['reason'])}"
     if losses.get("lost_count") is not None and scenario and scenario.published:
         first += published_beside(scenario.published)
     lines = [first]
     if losses.get("lost_count"):
         lines.append(_who_and_when(losses))
+    if found:
+        lines += _contradicted(found["contradiction"])
     if losses.get("final_reads_differ"):
         counts = ", ".join(f"{read['node']} {read['present_count']:,}" for read in losses["final_reads"])
         lines.append(f"The final reads of the nodes differ, in elements: {counts}.")
@@ -52,6 +55,20 @@ def published_beside(published: Published) -> str:
 
 def _sentence(reason: str) -> str:
     return reason[:1].upper() + reason[1:] + "."
+
+
+def _contradicted(contradiction: dict[str, Any]) -> list[str]:
+    """Returns what fitted, what did not, and in which states, as the series prints it."""
+    prefix, bad = contradiction["prefix"], contradiction["operation"]
+    last = f", the last is {prefix[-1]['text']} (line {prefix[-1]['line']})" if prefix else ""
+    until = "" if bad["returned_line"] is None else f" to {bad['returned_line']}"
+    where = f"process {bad['process']}{' on ' + bad['node'] if bad['node'] else ''}, lines {bad['line']}{until}"
+    told = [
+        f"{plural(contradiction['prefix_count'], 'operation')} fit{last}.",
+        f"Then {bad['text']} ({where}) has no place: {'; '.join(contradiction['refusals'][:3]) or 'in no state'}.",
+    ]
+    pending = [f"{each['text']} (line {each['line']})" for each in contradiction["pending"][:5] if each != bad]
+    return told + ([f"Pending then: {', '.join(pending)}."] if pending else [])
 
 
 def _who_and_when(losses: dict[str, Any]) -> str:

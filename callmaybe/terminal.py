@@ -1,25 +1,33 @@
-"""What a person sees: the console, and verdicts on it."""
+"""What a person sees: verdicts, in their colours where it is a terminal."""
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
+import click
 
-VERDICT_STYLES = {"VALID": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
-console = Console()
+VERDICT_COLOURS = {"VALID": "green", "INVALID": "red", "UNKNOWN": "yellow"}
 
 
 def print_verdict(lines: list[str], report: Path | None = None) -> None:
     """Prints the verdict's word in its colour, and all that is said of it in a column beside it."""
     print_line(lines[0])
     for line in lines[1:] + ([f"report  {_short(report)}"] if report else []):
-        console.print(Text(f"{'':9}{line}"), soft_wrap=True)
+        print_plain(f"{'':9}{line}")
 
 
 def print_line(line: str, about: str = "") -> None:
     """Prints the first line of a verdict; `about` comes between its word and its sentence."""
     word, _, sentence = line.partition("  ")
-    console.print(Text.assemble((f"{word:<9}", VERDICT_STYLES.get(word, "")), about, sentence), soft_wrap=True)
+    click.echo(click.style(f"{word:<9}", fg=VERDICT_COLOURS.get(word), bold=True) + printable(about + sentence))
+
+
+def print_plain(line: str) -> None:
+    """Prints a line as it is."""
+    click.echo(printable(line))
+
+
+def printable(text: str) -> str:
+    """Returns a text without what could move the cursor or break the line: histories are anybody's."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _short(path: Path) -> str:

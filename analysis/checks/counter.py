@@ -36,7 +36,7 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     Returns:
         The verdict; `read_count`, `error_count`, `add_count`, `acknowledged_count`; `lower_bound` and `upper_bound` of
         the counter at the end; the first `errors`, each with `lower`, `value`, `upper`, `line`; and the greatest, as
-        `worst_error`. As in Jepsen, a history whose clients never tried to read is valid.
+        `worst_error`. As in Jepsen, a history whose clients never tried to read is valid; `tested` is then false.
 
     Raises:
         AnalysisError: If an amount, or what was read, is not a whole number.
@@ -61,6 +61,7 @@ def check(table: Table, _windows: Sequence[Window] = (), *, initial: int = 0) ->
     end = np.array([len(table)])
     return {
         **weigh(_findings(len(wrong), worst, len(reads)), _doubts(table, len(adds), len(reads)), _praise(len(reads))),
+        "tested": bool(len(reads)),
         "read_count": len(reads),
         "error_count": len(wrong),
         "add_count": len(adds),
@@ -128,4 +129,4 @@ def _doubts(table: Table, adds: int, reads: int) -> list[str]:
 
 
 def _praise(reads: int) -> str:
-    return f"all {plural(reads, 'read')} within bounds" if reads else "no read was tried, so none was out of bounds"
+    return f"all {plural(reads, 'read')} within bounds" if reads else "nothing was tested: nobody tried to read"

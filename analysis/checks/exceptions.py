@@ -22,10 +22,12 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
     """Counts the errors that clients were told; the class is what stands before the first colon.
 
     Returns:
-        A verdict that is always valid, for errors are no violation; `error_count`, `class_count`, and `exceptions`, the
-        most frequent first: `class`, `f`, `type`, `count`, and the first of them as `example` with its `line`.
+        A verdict: valid, for errors are no violation, or unknown where nobody did anything; `error_count`,
+        `class_count`, and `exceptions`, the most frequent first: `class`, `f`, `type`, `count`, and the first of them
+        as `example` with its `line`.
     """
-    rows = np.flatnonzero((table.error >= 0) & (table.process != NEMESIS_PROCESS))
+    clients = table.process != NEMESIS_PROCESS
+    rows = np.flatnonzero(clients & (table.error >= 0))
     classes = [error.split(":", 1)[0].strip() for error in table.error_names]
     kinds = [
         (classes[error], table.f_names[f], TYPES[type_])
@@ -37,7 +39,7 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
     class_count = len({name for name, _, _ in kinds})
     praise = f"{plural(len(kinds), 'error')} of {class_count:,} {'class' if class_count == 1 else 'classes'}"
     return {
-        **weigh([], [], praise if kinds else "no errors"),
+        **weigh([], [] if clients.any() else ["there are no operations of clients"], praise if kinds else "no errors"),
         "error_count": len(kinds),
         "class_count": class_count,
         "exceptions": [

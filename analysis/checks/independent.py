@@ -32,8 +32,8 @@ def check_keys(
         options: The checker's own.
 
     Returns:
-        The verdict; `key_count`, `invalid_key_count`, `unknown_key_count`, and the results of the worst keys in `keys`,
-        each with its `key`.
+        The verdict; `tested`, whether any key's history could have been wrong; `key_count`, `invalid_key_count`,
+        `unknown_key_count`, and the results of the worst keys in `keys`, each with its `key`.
 
     Raises:
         AnalysisError: If an operation has no key, or the checker says so.
@@ -48,9 +48,13 @@ def check_keys(
         count, word = (len(bad), "invalid") if bad else (len(unknown), "unknown")
         told = f"{count:,} of {plural(len(results), 'key')} {word}, such as {brief(shown[0]['key'])}: "
         told += shown[0]["reason"]
+    tested = any(result.get("tested", True) for result in results)
+    if valid is True and not tested:
+        told = f"of {plural(len(results), 'key')} each: {results[0]['reason']}"
     return {
         "valid": valid,
         "reason": told,
+        "tested": tested,
         "key_count": len(results),
         "invalid_key_count": len(bad),
         "unknown_key_count": len(unknown),

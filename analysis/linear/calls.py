@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.compiled import compiled
+from analysis.compiled import compiled, is_loaded
 from analysis.history import HistoryError
+from analysis.linear.effects import NEVER
 from analysis.linear.model import Call, Model, Operation, Reading, frozen
 from analysis.table import INVOKE, NEMESIS_PROCESS, NIL, OK, OTHER, PAIR, TYPES, UNPAIRED, Table
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
-NEVER: Final = 2**62
-"""The row in which a crashed call returns."""
+    from numpy.typing import NDArray
 
 _CRASHED: Final = TYPES.index("info")
 _COLUMNS: Final = 9  # of what makes two calls alike
+_PART: Final = 1000
+_FEW: Final = 1000  # calls up to which the compiler is not worth while
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,16 @@ def find_calls(
     _refuse_orphans(table, clients)
     ended = table.pair[invoked]
     outcome = np.where(ended == UNPAIRED, _CRASHED, table.type[ended])
-    alike, examples = distinct(_columns(table, invoked, ended, outcome, owned=model.owned))
+    alike, examples = _distinct(_likeness(table, invoked, ended, outcome, owned=model.owned))
     operations: dict[Operation, int] = {}
     keys: dict[Any, int] = {}
     meaning = np.full((len(examples), 2), -1, np.int32)
-    for place, example in enumerate(examples.tolist()):
-        call = _call(table, int(invoked[example]), int(ended[example]), TYPES[outcome[example]])
-        key = None
+    for place, given in enumerate(_calls(table, invoked[examples], ended[examples], outcome[examples])):
         try:
-            if keyed:
-                key, call = _split(call)
+            key, call = _split(given) if keyed else (None, given)
             operation = _understand(model, call, reading)
         except (ValueError, TypeError) as error:
-            raise _mistake(table, int(invoked[example]), str(error)) from None
+            raise _mistake(table, int(invoked[examples[place]]), str(error)) from None
         if operation is not None:
             meaning[place] = (
                 operations.setdefault(operation, len(operations)),
@@ -84,13 +83,15 @@ def find_calls(
     numbers = meaning[alike]
     said = np.flatnonzero(numbers[:, 0] >= 0)
     order = said if len(keys) < 2 else said[np.argsort(numbers[said, 1], kind="stable")]
-    returned = np.where(outcome[order] == _CRASHED, NEVER, ended[order])
+    returned = np.where(outcome[order] == _CRASHED, NEVER, ended[order]).astype(np.int64)
     starts = np.concatenate(([0], np.cumsum(np.bincount(numbers[order, 1], minlength=len(keys)))))
     return Calls(list(operations), numbers[order, 0].copy(), invoked[order], returned, list(keys), starts)
 
 
 def is_keyed(table: Table) -> bool:
     """Whether every invocation of a client has a pair for its value, reads one whose second is nil."""
+    if not _has_pairs(table):
+        return False
     rows = np.flatnonzero((table.process != NEMESIS_PROCESS) & (table.type == INVOKE))
     if not len(rows) or not np.isin(table.kind[rows], (PAIR, OTHER)).all():
         return False
@@ -100,7 +101,17 @@ def is_keyed(table: Table) -> bool:
     return any(table.value(row)[1] is None for row in others)
 
 
-def _columns(
+def _has_pairs(table: Table) -> bool:
+    """Whether the first invocation of a client may have a pair: for most histories that is enough to know."""
+    for begin in range(0, len(table), _PART):
+        part = slice(begin, begin + _PART)
+        rows = np.flatnonzero((table.type[part] == INVOKE) & (table.process[part] != NEMESIS_PROCESS))
+        if len(rows):
+            return table.kind[begin + rows[0]] in (PAIR, OTHER)
+    return False
+
+
+def _likeness(
     table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any], *, owned: bool
 ) -> NDArray[np.int64]:
     """Returns int64[calls, 9]: two calls with the same row of it mean the same."""
@@ -117,9 +128,12 @@ def _columns(
     return columns
 
 
-def _call(table: Table, invoked: int, ended: int, outcome: str) -> Call:
-    answer = table.value(ended) if outcome == "ok" else None
-    return Call(int(table.process[invoked]), table.f_names[table.f[invoked]], table.value(invoked), answer, outcome)
+def _calls(table: Table, invoked: NDArray[np.int64], ended: NDArray[np.int64], outcome: NDArray[Any]) -> Iterator[Call]:
+    """Makes objects of calls."""
+    columns = invoked, ended, outcome, table.process[invoked], table.f[invoked]
+    for begun, end, kind, process, f in zip(*(column.tolist() for column in columns), strict=True):
+        answer = table.value(end) if kind == OK else None
+        yield Call(process, table.f_names[f], table.value(begun), answer, TYPES[kind])
 
 
 def _split(call: Call) -> tuple[Any, Call]:
@@ -129,7 +143,7 @@ def _split(call: Call) -> tuple[Any, Call]:
         raise ValueError(f"expected [key, value] as the value of {call.f}, found {given!r}")
     answer = call.answer[1] if isinstance(call.answer, list | tuple) and len(call.answer) == 2 else call.answer
     argument = call.argument[1] if isinstance(call.argument, list | tuple) else None
-    return frozen(given[0]), call._replace(argument=argument, answer=answer)
+    return frozen(given[0]), Call(call.process, call.f, argument, answer, call.outcome)
 
 
 def _understand(model: Model, call: Call, reading: Reading) -> Operation | None:
@@ -149,6 +163,16 @@ def _refuse_orphans(table: Table, clients: NDArray[np.bool_]) -> None:
 
 def _mistake(table: Table, row: int, sentence: str) -> HistoryError:
     return HistoryError([f"{table.name}:{table.line[row]}:1: {sentence}"])
+
+
+def _distinct(columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers the distinct rows; see `distinct`."""
+    if len(columns) > _FEW or is_loaded():
+        return distinct(columns)
+    firsts: dict[tuple[int, ...], int] = {}
+    alike = [firsts.setdefault(tuple(row), at) for at, row in enumerate(columns.tolist())]
+    number = {first: place for place, first in enumerate(firsts.values())}
+    return np.array([number[first] for first in alike], np.int64), np.array(list(firsts.values()), np.int64)
 
 
 @compiled

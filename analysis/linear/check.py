@@ -1,47 +1,58 @@
-"""The verdict on a whole history: each key decided apart, the first contradiction explained."""
+"""The verdict on a whole history: each object decided apart, the first contradiction explained."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear import fifo, zones
+from analysis.compiled import is_loaded
 from analysis.linear.budget import Budget
-from analysis.linear.calls import NEVER, Calls, find_calls, is_keyed
+from analysis.linear.calls import find_calls, is_keyed
+from analysis.linear.columns import columns_of
 from analysis.linear.containers import FifoQueue
-from analysis.linear.decide import Decision, decide
-from analysis.linear.explain import Contradiction, explain
-from analysis.linear.model import thawed
+from analysis.linear.decide import INVALID, OPEN, VALID, CompiledSearch
+from analysis.linear.effects import NEVER, WRITE
+from analysis.linear.explain import explain
+from analysis.linear.model import frozen, text, thawed
+from analysis.linear.objects import Tally, decide_all
 from analysis.linear.options import Options, find_model, reading_of
-from analysis.linear.registers import CasRegister, Register
+from analysis.linear.plain import SHORT, PlainSearch
+from analysis.linear.rules import Conflict, conflict_of_calls, conflict_of_table
 from analysis.linear.steps import Steps
-from analysis.linear.zones import invocations_of
-from analysis.table import NEMESIS_PROCESS, OK
+from analysis.table import NEMESIS_PROCESS, NIL, OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import NotImplementedType
 
+    from numpy.typing import NDArray
+
+    from analysis.linear.calls import Calls
+    from analysis.linear.explain import Contradiction
     from analysis.linear.model import Model, Reading
+    from analysis.linear.objects import Grouped
     from analysis.run_folder import Window
     from analysis.table import Table
 
 LARGE: Final = 20_000
-"""Events from which on the rule for registers is asked first; below, the search explains more."""
+"""Events from which on the rules are asked first; below, the search explains more."""
 
 LARGE_QUEUE: Final = 200
 """The same for queues, where a search has more states to look at."""
 
+MOST_EXPLAINING_S: Final = 2.0
+"""Seconds for the explanation of what a rule has found."""
 
-@dataclass
-class _Tally:
-    """What has been decided so far; keys by their place."""
+FEW_HISTORIES: Final = 10
+"""Short histories that one process decides before it loads the compiler."""
 
-    invalid: list[int]
-    unknown: list[int]
-    first: Decision | None = None  # the first that is invalid, else the first that is unknown
-    why: str = ""
+_histories = itertools.count()
+
+MOST_KEYS: Final = 10
+"""Keys that a result names."""
 
 
 def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str, Any]:
@@ -54,9 +65,10 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
 
     Returns:
         `valid`, `reason`, `model`, `initial`, `operation_count` (those that say something), `key_count`,
-        `configuration_count`; where invalid also `contradiction` (see `analysis.linear.explain`; absent where a rule
-        without search decided and the search for an explanation found none in its budget), and with keys
-        `invalid_key_count` and `invalid_keys` (at most ten); where unknown with keys `unknown_key_count`.
+        `configuration_count`; where nothing is contradictory `tested`, whether any answer could have been wrong (of a
+        history without calls `valid` is "unknown"); where invalid also `contradiction` (see `analysis.linear.explain`;
+        absent where nobody asked for it, or none was found in the budget), and with keys `invalid_key_count` and
+        `invalid_keys` (at most ten); where unknown with keys `unknown_key_count`.
 
     Raises:
         AnalysisError: If there is no such model, or it does not know a function or a value of the history.
@@ -64,124 +76,197 @@ def check(table: Table, windows: Sequence[Window], options: Options) -> dict[str
     model = find_model(options.model)
     reading = reading_of(options, model)
     keyed = model.keyed or is_keyed(table) if options.keyed == "auto" else options.keyed
-    values = _conflict(table, model, reading) if not keyed else None
-    if values == ():
-        return _fits(table, model, reading)
-    only = invocations_of(table, values) if values else None
-    calls = _without_idle(find_calls(table, model, reading, keyed=keyed, only=only), model)
-    steps = Steps(model, calls.operations, model.start(reading.initial))
     budget = Budget(options.budget_s, options.budget_bytes, options.budget_configurations)
-    tally = _decide_all(calls, steps, budget)
-    result: dict[str, Any] = {
-        "valid": False if tally.invalid else "unknown" if tally.unknown else True,
-        "reason": "",
-        "model": model.name,
-        "initial": reading.initial,
-        "operation_count": len(calls.operation),
-        "key_count": len(calls.keys),
-        "configuration_count": budget.spent,
-    }
-    if tally.invalid and tally.first:
-        contradiction = explain(table, windows, calls, tally.invalid[0], tally.first, steps, budget)
-        result |= {"reason": _contradicted(contradiction, calls, tally), "contradiction": contradiction}
-    elif tally.unknown:
-        result["reason"] = _gave_up(calls, tally)
+    plain = _is_plain(table)
+    asked = _Asked(table, model, reading, keyed, tuple(windows), options.explain, budget, plain)
+    if plain and (grouped := asked.calls()) and (tally := _plainly(asked, grouped)):
+        return _told(asked, grouped, tally, tested=_observed(asked.steps(grouped), grouped))
+    if not keyed and len(table) >= (LARGE_QUEUE if type(model) is FifoQueue else LARGE):
+        said = conflict_of_table(model, reading, table)
+        if said is not NotImplemented:
+            return _ruled(asked, said)
+    return _decided(asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be decided, and how."""
+
+    table: Table
+    model: Model
+    reading: Reading
+    keyed: bool
+    windows: tuple[Window, ...]
+    explain: bool
+    budget: Budget
+    plain: bool  # whether to try it without the compiler
+
+    def calls(self, rows: NDArray[np.int64] | None = None) -> Calls:
+        """Returns the calls, or those that were invoked in some rows."""
+        return find_calls(self.table, self.model, self.reading, keyed=self.keyed, only=rows)
+
+    def search(self, calls: Calls) -> PlainSearch:
+        return PlainSearch(self.model, calls.operations, self.model.start(self.reading.initial))
+
+    def steps(self, calls: Calls, model: Model | None = None) -> Steps:
+        return Steps(model or self.model, calls.operations, self.model.start(self.reading.initial))
+
+
+def _is_plain(table: Table) -> bool:
+    """Whether a history is to be tried without the compiler."""
+    return len(table) <= SHORT and not is_loaded() and next(_histories) < FEW_HISTORIES
+
+
+def _ruled(asked: _Asked, said: Conflict | None) -> dict[str, Any]:
+    """Says what a rule has decided, for a history of one object."""
+    table, model = asked.table, asked.model
+    ended = (table.type == OK) & (table.process != NEMESIS_PROCESS)
+    count = int(np.count_nonzero(ended))
+    if said is None:
+        telling = np.array([name not in model.blind for name in table.f_names])[table.f]
+        if asked.reading.nil_read == "wildcard":
+            telling &= ~np.array([name in model.reads for name in table.f_names])[table.f] | (table.kind != NIL)
+        return _fits(asked, count, 1, tested=bool((telling & ended).any()))
+    reason, found = _contradiction(asked, said.calls.astype(np.int64), said)
+    return _result(asked, INVALID, reason, count, 1) | found
+
+
+def _decided(asked: _Asked) -> dict[str, Any]:
+    """Decides object by object."""
+    grouped: Grouped
+    columns = columns_of(asked.table, asked.model, asked.reading, keyed=asked.keyed)
+    if columns is None:
+        grouped = calls = asked.calls()
+        steps = asked.steps(calls, asked.model.narrowed(calls.operations))
     else:
-        result["reason"] = _praise(calls)
-    if values:  # the rule is sure; what the search said of these values explains it, where it could
-        shown = ", ".join("nil" if value is None else str(value) for value in values)
-        contradicted = (
-            result["reason"] if tally.invalid else f"not linearizable: what was done with {shown} is impossible"
-        )
-        result |= {"valid": False, "reason": contradicted}
-    if keyed:
-        result["invalid_key_count"] = len(tally.invalid)
-        result["invalid_keys"] = [thawed(calls.keys[place]) for place in tally.invalid[:10]]
-        result["unknown_key_count"] = len(tally.unknown)
-    return result
+        grouped, steps = columns, Steps(asked.model, [], None, columns.effects)
+
+    def rule(key: int) -> Conflict | NotImplementedType | None:
+        one = asked.calls(_rows(grouped, key))
+        said = conflict_of_calls(asked.model, asked.reading, one.operations, one.operation, one.invoked, one.returned)
+        return said._replace(calls=one.invoked[said.calls]) if isinstance(said, Conflict) else said
+
+    return _told(asked, grouped, decide_all(steps, grouped, asked.budget, rule), tested=_observed(steps, grouped))
 
 
-def _conflict(table: Table, model: Model, reading: Reading) -> tuple[Any, ...] | None:
-    """Asks the rules for values that are all different; see `zones.conflict`."""
-    if type(model) is FifoQueue and len(table) >= LARGE_QUEUE:
-        return fifo.conflict(table, reading)
-    if type(model) in {Register, CasRegister} and len(table) >= LARGE:
-        return zones.conflict(table, reading)
-    return None
-
-
-def _fits(table: Table, model: Model, reading: Reading) -> dict[str, Any]:
-    count = int(np.count_nonzero((table.type == OK) & (table.process != NEMESIS_PROCESS)))
-    return {
-        "valid": True,
-        "reason": f"{count:,} operations are linearizable: every value is another, and none came out of its time",
-        "model": model.name,
-        "initial": reading.initial,
-        "operation_count": count,
-        "key_count": 1,
-        "configuration_count": 0,
-    }
-
-
-def _decide_all(calls: Calls, steps: Steps, budget: Budget) -> _Tally:
-    """Decides key by key, until a budget that all share is used up, or somebody presses Ctrl-C."""
-    tally = _Tally([], [])
-    for key in range(len(calls.keys)):
-        part = slice(calls.starts[key], calls.starts[key + 1])
-        try:
-            done = decide(steps, calls.operation[part], calls.invoked[part], calls.returned[part], budget)
-        except KeyboardInterrupt:
-            tally.why, tally.unknown = "interrupted", [*tally.unknown, *range(key, len(calls.keys))]
-            break
-        if done.valid is False:
-            tally.first = done if not tally.invalid else tally.first
-            tally.invalid.append(key)
-        elif done.valid is None:
-            tally.unknown.append(key)
-            tally.first = tally.first or done
-            tally.why = tally.why or done.why
-            if budget.exhausted():
-                tally.unknown += range(key + 1, len(calls.keys))
-                break
+def _plainly(asked: _Asked, calls: Calls) -> Tally | None:
+    """Decides object by object, without the compiler; None where that takes too long."""
+    search, tally = asked.search(calls), Tally(np.full(len(calls.keys), OPEN, np.int8))
+    try:
+        for key in range(len(calls.keys)):
+            part = slice(calls.starts[key], calls.starts[key + 1])
+            found = search.decide(calls.operation[part], calls.invoked[part], calls.returned[part])
+            if found is None:
+                return None
+            tally.verdicts[key] = VALID if found.valid else INVALID
+    except KeyboardInterrupt:
+        asked.budget.ended = "interrupted"
+        return None
+    asked.budget.spend(search.visited)
     return tally
 
 
-def _without_idle(calls: Calls, model: Model) -> Calls:
-    """Leaves out the crashed calls that can never help."""
-    crashed = calls.returned == NEVER
-    if not crashed.any():
-        return calls
-    asked = {calls.operations[number] for number in np.unique(calls.operation[crashed]).tolist()}
-    idle = model.idle(set(calls.operations), asked)
-    if not idle:
-        return calls
-    idle_numbers = [number for number, operation in enumerate(calls.operations) if operation in idle]
-    kept = ~(crashed & np.isin(calls.operation, idle_numbers))
-    starts = np.concatenate(([0], np.cumsum(kept)))[calls.starts]
-    return Calls(calls.operations, calls.operation[kept], calls.invoked[kept], calls.returned[kept], calls.keys, starts)
+def _told(asked: _Asked, grouped: Grouped, tally: Tally, *, tested: bool) -> dict[str, Any]:
+    """Says what became of the objects; `tested` is whether any operation could have had a wrong answer."""
+    invalid, unknown = tally.invalid, tally.unknown
+    count, keys = len(grouped.operation), len(tally.verdicts)
+    if invalid:
+        first = invalid[0]
+        conflict = tally.conflicts.get(first)
+        of_key = f" of key {text(_key(asked.table, grouped, first))}" if asked.keyed else ""
+        reason, found = _contradiction(asked, conflict.calls if conflict else _rows(grouped, first), conflict, of_key)
+        reason += f"; {len(invalid) - 1:,} more keys are contradictory" if len(invalid) > 1 else ""
+        result = _result(asked, INVALID, reason, count, keys) | found
+    elif unknown:
+        result = _result(asked, OPEN, _gave_up(tally), count, keys)
+    else:
+        result = _fits(asked, count, keys, tested=tested)
+    if asked.keyed:
+        result["invalid_key_count"] = len(invalid)
+        result["invalid_keys"] = [thawed(_key(asked.table, grouped, place)) for place in invalid[:MOST_KEYS]]
+        result["unknown_key_count"] = len(unknown)
+    return result
 
 
-def _praise(calls: Calls) -> str:
-    count = len(calls.operation)
-    if not count:
-        return "no operation says anything, so there is nothing to contradict"
-    of_keys = f" on {len(calls.keys):,} keys" if len(calls.keys) > 1 else ""
-    return f"{count:,} operations{of_keys} are linearizable"
+def _result(asked: _Asked, verdict: int, reason: str, count: int, keys: int) -> dict[str, Any]:
+    return {
+        "valid": {VALID: True, INVALID: False, OPEN: "unknown"}[verdict],
+        "reason": reason,
+        "model": asked.model.name,
+        "initial": asked.reading.initial,
+        "operation_count": count,
+        "key_count": keys,
+        "configuration_count": asked.budget.spent,
+    }
 
 
-def _contradicted(contradiction: Contradiction, calls: Calls, tally: _Tally) -> str:
-    bad = contradiction["operation"]
-    key = "" if calls.keys == [None] else f" of key {thawed(calls.keys[tally.invalid[0]])}"
-    more = f"; {len(tally.invalid) - 1:,} more keys are contradictory" if len(tally.invalid) > 1 else ""
-    why = contradiction["refusals"][0] if contradiction["refusals"] else "no order of the operations explains it"
-    return f"not linearizable: {bad['text']}{key} at {bad['returned_s']:.3f} s is impossible: {why}{more}"
+def _contradiction(
+    asked: _Asked, rows: NDArray[np.int64], conflict: Conflict | None, of_key: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """Explains calls that are not linearizable; returns the reason, and the contradiction where one is found.
+
+    The verdict is known already: neither a budget nor Ctrl-C takes it away.
+    """
+    found: Contradiction | None = None
+    budget = asked.budget
+    if conflict and not budget.ended:  # its few calls are soon searched, whatever has been spent before
+        budget = Budget(min(budget.seconds, MOST_EXPLAINING_S), budget.nbytes, budget.configurations)
+    try:
+        if asked.explain:
+            calls = asked.calls(rows)
+            if asked.plain:
+                found = explain(asked.table, asked.windows, calls, asked.search(calls))
+            if found is None:
+                search = CompiledSearch(asked.steps(calls), budget)
+                found = explain(asked.table, asked.windows, calls, search)
+    except KeyboardInterrupt:
+        budget.ended = "interrupted"
+    if found is None:
+        why = conflict.why if conflict else "no order of the operations explains the answers"
+        unexplained = budget.exhausted() if asked.explain else None
+        return f"not linearizable{of_key}: {why}" + (f" (not explained: {unexplained})" if unexplained else ""), {}
+    bad = found["operation"]
+    at = f"at {bad['returned_s']:.3f} s" if found["timed"] else f"in line {bad['returned_line']}"
+    why = found["refusals"][0] if found["refusals"] else "no order of the operations explains it"
+    return f"not linearizable: {bad['text']}{of_key} {at} is impossible: {why}", {"contradiction": found}
 
 
-def _gave_up(calls: Calls, tally: _Tally) -> str:
-    decided = len(calls.keys) - len(tally.unknown)
-    of_keys = f"; {decided:,} of {len(calls.keys):,} keys are decided" if len(calls.keys) > 1 else ""
-    if tally.first is None or tally.first.problem is None:
+def _rows(grouped: Grouped, key: int) -> NDArray[np.int64]:
+    """Returns the rows of the invocations on a key."""
+    return grouped.invoked[grouped.starts[key] : grouped.starts[key + 1]]
+
+
+def _key(table: Table, grouped: Grouped, place: int) -> Any:  # noqa: ANN401
+    row = int(grouped.invoked[grouped.starts[place]])
+    value = table.value(row)
+    return frozen((table.value(int(table.pair[row])) if value is None else value)[0])
+
+
+def _observed(steps: Steps, grouped: Grouped) -> bool:
+    """Whether any operation that ended says something of the state that it met."""
+    ended = np.zeros(len(steps.effects.code), np.bool_)
+    ended[grouped.operation[grouped.returned != NEVER]] = True
+    if not steps.operations:  # registers, of which the effects tell all
+        return bool((steps.effects.code[ended] != WRITE).any())
+    return any(steps.model.observes(steps.operations[number]) for number in ended.nonzero()[0].tolist())
+
+
+def _fits(asked: _Asked, count: int, keys: int, *, tested: bool) -> dict[str, Any]:
+    """The result where nothing is contradictory; whether that says anything depends on the answers that there were."""
+    clients = asked.table.process != NEMESIS_PROCESS
+    of_keys = f" on {keys:,} keys" if keys > 1 else ""
+    verdict, reason = VALID, f"{count:,} operations{of_keys} are linearizable"
+    if not tested:
+        verdict = VALID if clients.any() else OPEN
+        reason = "nothing was tested: no operation ended with an answer that could have been wrong"
+    return _result(asked, verdict, reason, count, keys) | {"tested": tested}
+
+
+def _gave_up(tally: Tally) -> str:
+    keys, unknown = len(tally.verdicts), tally.unknown
+    of_keys = f"; {keys - len(unknown):,} of {keys:,} keys are decided" if keys > 1 else ""
+    done = next((tally.decisions[key] for key in unknown if key in tally.decisions), None)
+    if done is None or done.problem is None:
         return f"undecided: {tally.why}{of_keys}"
-    done = tally.first
-    reached = f"came to completion {done.furthest:,} of {len(tally.first.problem.call):,}"
+    reached = f"came to completion {done.furthest:,} of {len(done.problem.call):,}"
     return f"undecided: {tally.why}; {reached}, with {len(done.rows):,} configurations{of_keys}"

@@ -1,10 +1,12 @@
-"""What holds many things: a set, queues, a counter."""
+"""What holds many things: a set, queues, a stack, a counter."""
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Any, ClassVar
 
-from analysis.linear.model import UNKNOWN, Call, Model, Operation, Reading, frozen, thawed
+from analysis.linear.effects import READ
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen, thawed
 
 
 class Set(Model):
@@ -15,6 +17,7 @@ class Set(Model):
     initial: ClassVar[Any] = []
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "remove", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"add", "remove"})
 
     def start(self, initial: Any) -> frozenset[Any]:  # noqa: ANN401
         """Returns the state that holds a list of elements."""
@@ -34,6 +37,10 @@ class Set(Model):
             raise ValueError(f"expected the elements of an ok read as a list, found {read!r}")  # noqa: TRY004 - as all
         return Operation("read", None, frozenset(frozen(list(read))))
 
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read does."""
+        return Effect(READ, operation.result) if operation.f == "read" else super().effect(operation)
+
     def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
         """Adds, removes or reads."""
         if f == "read":
@@ -50,6 +57,7 @@ class FifoQueue(Model):
     functions: ClassVar[frozenset[str] | None] = frozenset({"enqueue", "dequeue"})
     reads: ClassVar[frozenset[str]] = frozenset()
     answers: ClassVar[frozenset[str] | None] = frozenset({"dequeue"})
+    blind: ClassVar[frozenset[str]] = frozenset({"enqueue"})
 
     def start(self, initial: Any) -> Any:  # noqa: ANN401
         """Returns the state that holds a list of elements, the oldest first."""
@@ -71,6 +79,37 @@ class FifoQueue(Model):
         return state[1:] if state and state[0] == result else None
 
 
+class Stack(Model):
+    """The newest comes first: `push`, `pop`; an ok pop of nil found it empty."""
+
+    name = "stack"
+    owned: ClassVar[bool] = False
+    initial: ClassVar[Any] = []
+    functions: ClassVar[frozenset[str] | None] = frozenset({"push", "pop"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    answers: ClassVar[frozenset[str] | None] = frozenset({"pop"})
+    blind: ClassVar[frozenset[str]] = frozenset({"push"})
+
+    def start(self, initial: Any) -> Any:  # noqa: ANN401
+        """Returns the state that holds a list of elements, the newest last."""
+        return tuple(frozen(initial))
+
+    def operation(self, call: Call, reading: Reading) -> Operation | None:
+        """Returns what a call means; what a pop was asked with says nothing."""
+        operation = super().operation(call, reading)
+        return operation._replace(argument=None) if operation and operation.f == "pop" else operation
+
+    def step(self, state: Any, f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
+        """Puts on top, or takes from there."""
+        if f == "push":
+            return (*state, argument)
+        if result is UNKNOWN:
+            return state[:-1]
+        if result is None:
+            return None if state else state
+        return state[:-1] if state and state[-1] == result else None
+
+
 class UnorderedQueue(FifoQueue):
     """A queue that keeps no order.
 
@@ -86,7 +125,7 @@ class UnorderedQueue(FifoQueue):
     def step(self, state: frozenset[Any], f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401
         """Puts in, or takes out."""
         if f == "enqueue":
-            return frozenset(tuple(sorted((*held, argument), key=repr)) for held in state)
+            return frozenset(_put(held, argument) for held in state)
         if f == "dequeue" and result is None:
             return frozenset({()}) if () in state else None
         after = {
@@ -103,6 +142,11 @@ class UnorderedQueue(FifoQueue):
         return contents[0] if len(contents) == 1 else {"one of": contents}
 
 
+def _put(held: tuple[Any, ...], element: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    place = bisect(held, repr(element), key=repr)
+    return (*held[:place], element, *held[place:])
+
+
 class Counter(Model):
     """A number: `add` (or `increment`, `decrement`; of one where the value is nil) and `read`."""
 
@@ -111,6 +155,7 @@ class Counter(Model):
     initial: ClassVar[Any] = 0
     functions: ClassVar[frozenset[str] | None] = frozenset({"add", "increment", "decrement", "read"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"add", "increment", "decrement"})
 
     def start(self, initial: Any) -> int:  # noqa: ANN401
         """Returns the initial number."""
@@ -128,6 +173,10 @@ class Counter(Model):
         if type(amount) is not int:
             raise ValueError(f"expected a whole number to {call.f}, found {call.argument!r}")
         return Operation("add", -amount if call.f == "decrement" else amount, None)
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read does."""
+        return Effect(READ, operation.result) if operation.f == "read" else super().effect(operation)
 
     def step(self, state: int, f: str, argument: Any, result: Any) -> int | None:  # noqa: ANN401
         """Adds or reads."""

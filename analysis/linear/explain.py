@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
-from analysis.linear.calls import NEVER, Calls
-from analysis.linear.decide import Decision, decide
+from analysis.linear.effects import NEVER
 from analysis.linear.model import UNKNOWN, Operation, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from analysis.linear.budget import Budget
-    from analysis.linear.problem import Problem
-    from analysis.linear.steps import Steps
+    from analysis.linear.calls import Calls
+    from analysis.linear.found import Found, Search
     from analysis.run_folder import Window
     from analysis.table import Table
 
 SHOWN: Final = 20  # states, pending operations, operations of the prefix
-_WINDOW_STATES: Final = 64  # beyond, a window is not asked whether it is contradictory from every state
+MOST_LETTERS_OF_STATE: Final = 2000
+MOST_MEMBERS: Final = 200  # operations of a window
+MOST_OPERATIONS: Final = 1024  # distinct; beyond, a window is not asked whether it is contradictory by itself
 
 
 class Told(TypedDict):
@@ -60,7 +60,10 @@ class Contradiction(TypedDict):
         refusals: Why it is not possible in each.
         pending: The operations that are concurrent with its return, it left out.
         window_proven: Whether the window's operations are contradictory by themselves, whatever came before them.
-        window: The smallest run of completions that ends with it and is contradictory; pending ones included.
+        window: The smallest run of completions that ends with it and is contradictory; pending ones included. Of a
+            long one the last operations.
+        window_count: How many operations it has.
+        timed: Whether the history has times; else they are the places of the events.
     """
 
     prefix_count: int
@@ -71,42 +74,53 @@ class Contradiction(TypedDict):
     pending: list[Told]
     window_proven: bool
     window: list[Told]
+    window_count: int
+    timed: bool
 
 
-def explain(  # noqa: PLR0913, PLR0917 - all that the check knows
-    table: Table,
-    windows: Sequence[Window],
-    calls: Calls,
-    key: int,
-    decision: Decision,
-    steps: Steps,
-    budget: Budget,
-) -> Contradiction:
-    """Explains the contradiction that a search of one key has found."""
-    problem = decision.problem
-    if problem is None:
-        raise AssertionError("a contradiction was found without a search")
-    part = slice(int(calls.starts[key]), int(calls.starts[key + 1]))
-    furthest = decision.furthest
-    bad = int(problem.call[furthest])
+def explain(table: Table, windows: Sequence[Window], calls: Calls, search: Search) -> Contradiction | None:
+    """Explains why the calls of one object are not linearizable; None where the search gives up before.
 
-    def tell(places: NDArray[np.int64]) -> list[Told]:
-        return [_tell(table, windows, calls, part.start + place) for place in places.tolist()]
+    It searches them once more, with the model's own states, which the verdict may have done without.
+    """
+    found = search.decide(calls.operation, calls.invoked, calls.returned)
+    if found is None or found.valid:
+        return None
+    bad, model = found.order[-1], search.model
+    told: dict[int, Told] = {}
 
-    states = _states(decision)
-    operation = calls.operations[calls.operation[part][bad]]
-    refused = [state for state in states if steps.model.step(steps.states[state], *operation) is None]
-    from_return, proven = _smallest_window(calls, part, decision, steps, budget)
+    def tell(places: Iterable[int]) -> list[Told]:
+        for place in places:
+            if place not in told:
+                told[place] = _tell(table, windows, calls, place)
+        return [told[place] for place in places]
+
+    asked = calls.operations[calls.operation[bad]]
+    refused = [state for state in found.states if model.step(state, *asked) is None]
+    first, proven = _smallest_window(calls, found, search)
+    members = _members(calls, found.order[first], bad)
     return {
-        "prefix_count": furthest,
-        "prefix": tell(problem.call[max(furthest - SHOWN, 0) : furthest]),
-        "operation": tell(np.array([bad]))[0],
-        "states": [steps.model.show(steps.states[state]) for state in states[:SHOWN]],
-        "refusals": [steps.model.refuse(steps.states[state], operation) for state in refused[:SHOWN]],
-        "pending": tell(_pending(problem, calls.invoked[part], calls.returned[part], furthest)[:SHOWN]),
+        "prefix_count": len(found.order) - 1,
+        "prefix": tell(found.order[-1 - SHOWN : -1]),
+        "operation": tell([bad])[0],
+        "states": [_brief(model.show(state)) for state in found.states[:SHOWN]],
+        "refusals": [model.refuse(state, asked) for state in refused[:SHOWN]],
+        "pending": tell(_pending(calls, bad)[:SHOWN].tolist()),
         "window_proven": proven,
-        "window": tell(_members(problem, calls.invoked[part], calls.returned[part], from_return, furthest)),
+        "window_count": len(members),
+        "window": tell(_latest(members, bad).tolist()),
+        "timed": not bool((table.time == np.arange(len(table))).all()),
     }
+
+
+def _brief(shown: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Returns a state as it is, or, where it is long, its ends."""
+    return shown if len(str(shown)) <= MOST_LETTERS_OF_STATE else text(shown)
+
+
+def _latest(members: NDArray[np.int64], bad: int) -> NDArray[np.int64]:
+    """Returns the operations of a window that were invoked last, and the impossible one."""
+    return np.unique(np.append(members[-MOST_MEMBERS:], bad))
 
 
 def show_operation(operation: Operation) -> str:
@@ -134,52 +148,38 @@ def _tell(table: Table, windows: Sequence[Window], calls: Calls, place: int) -> 
     }
 
 
-def _states(decision: Decision) -> list[int]:
-    """Returns the states of the configurations that wait for the furthest return."""
-    waiting = decision.rows[:, 0]
-    return [int(state) for state in np.unique(waiting[(waiting >> 32) == decision.furthest] & 0xFFFFFFFF)]
+def _pending(calls: Calls, bad: int) -> NDArray[np.int64]:
+    at = calls.returned[bad]
+    return np.flatnonzero((calls.invoked < at) & (calls.returned > at))
 
 
-def _pending(
-    problem: Problem, invoked: NDArray[np.int64], returned: NDArray[np.int64], furthest: int
-) -> NDArray[np.int64]:
-    at = returned[problem.call[furthest]]
-    return np.flatnonzero((invoked < at) & (returned > at))
+def _members(calls: Calls, first: int, bad: int) -> NDArray[np.int64]:
+    """Returns the calls invoked before the impossible return that did not return before the first."""
+    return np.flatnonzero((calls.invoked < calls.returned[bad]) & (calls.returned >= calls.returned[first]))
 
 
-def _members(
-    problem: Problem, invoked: NDArray[np.int64], returned: NDArray[np.int64], first: int, furthest: int
-) -> NDArray[np.int64]:
-    """Returns the calls invoked before the furthest return that did not return before the first."""
-    begin, end = returned[problem.call[first]], returned[problem.call[furthest]]
-    return np.flatnonzero((invoked < end) & (returned >= begin))
-
-
-def _smallest_window(calls: Calls, part: slice, decision: Decision, steps: Steps, budget: Budget) -> tuple[int, bool]:
+def _smallest_window(calls: Calls, found: Found, search: Search) -> tuple[int, bool]:
     """Returns the latest return from which on the calls are contradictory whatever state the object was in.
 
     A window is contradictory by itself if no state that the model can reach explains it; a longer one then is, too. So
     ever longer windows are asked until one is, and the smallest is found between the last two. Where the states cannot
     all be known, or are too many, the window is what was pending at the impossible return, and is not proven.
     """
-    problem, furthest = decision.problem, decision.furthest
-    if problem is None:
-        return 0, False
-    invoked, returned, operation = calls.invoked[part], calls.returned[part], calls.operation[part]
-    if not _close(steps):
-        return furthest, False
+    last = len(found.order) - 1
+    bad = found.order[-1]
+    if len(calls.operations) > MOST_OPERATIONS or not search.close():
+        return last, False
 
     def contradictory(first: int) -> bool | None:
-        members = _members(problem, invoked, returned, first, furthest)
-        ends = np.where(returned[members] > returned[problem.call[furthest]], NEVER, returned[members])
-        every = tuple(range(len(steps.states)))
-        valid = decide(steps, operation[members], invoked[members], ends, budget, every).valid
+        members = _members(calls, found.order[first], bad)
+        ends = np.where(calls.returned[members] > calls.returned[bad], NEVER, calls.returned[members])
+        valid = search.possible(calls.operation[members], calls.invoked[members], ends)
         return None if valid is None else not valid
 
-    length, good = 1, furthest + 1  # no window from `good` on is contradictory
-    while not (found := contradictory(first := max(furthest + 1 - length, 0))):
-        if found is None or first == 0:
-            return 0, found is not None and bool(first)
+    length, good = 1, last + 1  # no window from `good` on is contradictory
+    while not (told := contradictory(first := max(last + 1 - length, 0))):
+        if told is None or first == 0:
+            return 0, told is not None and bool(first)
         good, length = first, 2 * length
     while good - first > 1:
         middle = (first + good) // 2
@@ -188,15 +188,3 @@ def _smallest_window(calls: Calls, part: slice, decision: Decision, steps: Steps
         else:
             good = middle
     return first, True
-
-
-def _close(steps: Steps) -> bool:
-    """Computes all that the model can reach; returns False where that is too much."""
-    every = range(len(steps.operations))
-    if len(every) > 16 * _WINDOW_STATES:
-        return False
-    done = 0
-    while done < len(steps.states) <= _WINDOW_STATES:
-        steps.compute(done, every)
-        done += 1
-    return len(steps.states) <= _WINDOW_STATES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from analysis.linear.model import UNKNOWN, Call, Model, Operation, Reading, frozen
+from analysis.linear.effects import ASKED, CAS
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen
 
 ACQUIRE, RELEASE = "acquire", "release"
 
@@ -26,6 +27,11 @@ class Mutex(Model):
         """Returns the function alone: what it was asked with says nothing."""
         operation = super().operation(call, reading)
         return operation and operation._replace(argument=None)
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns the change between free and taken."""
+        held = operation.f == ACQUIRE
+        return Effect(CAS, not held, held)
 
     def step(self, state: Any, f: str, argument: Any, result: Any) -> Any:  # noqa: ANN401, ARG002
         """Takes it when it is free, frees it when it is taken."""
@@ -51,6 +57,10 @@ class _OwnedMutex(Mutex):
         """Returns the function and the process."""
         operation = super().operation(call, reading)
         return operation and operation._replace(argument=call.process)
+
+    def effect(self, operation: Operation) -> Effect:  # noqa: ARG002
+        """Returns that it depends on the holder."""
+        return Effect(ASKED)
 
     def show(self, state: Any) -> Any:  # noqa: ANN401
         """Returns the holder and the count or token."""

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from analysis.linear.effects import ASKED, ASKED_READ
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     State = Hashable
     """What the object holds between two operations; never None."""
@@ -33,6 +35,8 @@ class Unknown(Enum):
 
     RESULT = "?"
 
+
+_PLAIN: Final = frozenset({int, str, float, bool, type(None)})  # most values
 
 UNKNOWN: Final = Unknown.RESULT
 """The result of an operation that nobody saw end."""
@@ -72,6 +76,14 @@ class Operation(NamedTuple):
     result: Any
 
 
+class Effect(NamedTuple):
+    """What an operation does; see `analysis.linear.effects` for the codes."""
+
+    code: int
+    before: Any = None  # a state
+    after: Any = None  # a state
+
+
 class Model:
     """An object with a state and operations on it.
 
@@ -81,6 +93,7 @@ class Model:
         functions: The functions that it has; None: any.
         reads: Those that never change the state: without an answer they say nothing.
         answers: Those whose answer matters; None: all.
+        blind: Those that are possible in every state, so that a history of them alone tests nothing.
         owned: Whether it matters which process called.
         keyed: Whether every value is a pair of a key and the key's own value: each key is then an object of its own.
     """
@@ -90,6 +103,7 @@ class Model:
     functions: ClassVar[frozenset[str] | None] = None
     reads: ClassVar[frozenset[str]] = frozenset({"read"})
     answers: ClassVar[frozenset[str] | None] = None
+    blind: ClassVar[frozenset[str]] = frozenset()
     owned: ClassVar[bool] = True
     keyed: ClassVar[bool] = False
 
@@ -114,17 +128,17 @@ class Model:
         """Returns the state after an operation; None where the object could not have answered so in that state."""
         raise NotImplementedError
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether an operation can never change a state, whichever it is."""
-        return operation.f in self.reads
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what an operation does to any state, so far as that can be said in a word."""
+        return Effect(ASKED_READ if operation.f in self.reads else ASKED)
 
-    def is_blind(self, operation: Operation) -> bool:  # noqa: ARG002
-        """Whether an operation is possible in every state and always leaves the same one."""
-        return False
+    def narrowed(self, operations: Sequence[Operation]) -> Model:  # noqa: ARG002 - for those that override it
+        """Returns a model with the same verdicts on these operations, and fewer states: not to be shown to anybody."""
+        return self
 
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:  # noqa: ARG002
-        """Returns crashed operations that can never help to explain the others and may be left out."""
-        return set()
+    def observes(self, operation: Operation) -> bool:
+        """Whether an operation that ended says something of the state that it met."""
+        return operation.f not in self.blind
 
     def show(self, state: Any) -> Any:  # noqa: ANN401
         """Returns a state as results print it: a JSON value."""
@@ -139,8 +153,10 @@ class Model:
 
 def frozen(value: Any) -> Any:  # noqa: ANN401 - a JSON value
     """Returns a JSON value as one that can be hashed: lists as tuples, maps as sorted tuples of pairs."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
+        return tuple([frozen(item) for item in value])
     if isinstance(value, dict):
         return tuple(sorted(((key, frozen(item)) for key, item in value.items()), key=repr))
     if isinstance(value, set | frozenset):
@@ -159,6 +175,8 @@ def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
 
 def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Returns a value as the series prints it; the middle of a long one is left out."""
+    if type(value) is int:
+        return str(value)
     said = "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
     return said if len(said) <= MOST_LETTERS else f"{said[: MOST_LETTERS // 2]}...{said[-MOST_LETTERS // 2 :]}"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analysis.errors import AnalysisError
-from analysis.linear.containers import Counter, FifoQueue, Set, UnorderedQueue
+from analysis.linear.containers import Counter, FifoQueue, Set, Stack, UnorderedQueue
 from analysis.linear.locks import FencedMutex, Mutex, ReentrantMutex, Semaphore
 from analysis.linear.model import Model, Reading
 from analysis.linear.registers import CasRegister, KeyValue, MultiRegister, Register
@@ -26,6 +26,7 @@ MODELS: Final[dict[str, Callable[[], Model]]] = {
     "set": Set,
     "fifo-queue": FifoQueue,
     "unordered-queue": UnorderedQueue,
+    "stack": Stack,
     "counter": Counter,
 }
 
@@ -46,6 +47,7 @@ class Options:
         budget_s: Seconds.
         budget_bytes: Memory that one search may hold.
         budget_configurations: Configurations, of all keys together.
+        explain: Whether a contradiction is explained.
     """
 
     model: str | Model = "cas-register"
@@ -56,6 +58,7 @@ class Options:
     budget_s: float = 60.0
     budget_bytes: int = 2_000_000_000
     budget_configurations: int = 100_000_000
+    explain: bool = True
 
 
 def find_model(model: str | Model) -> Model:

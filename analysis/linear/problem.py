@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analysis.compiled import compiled
-from analysis.linear.calls import NEVER
-from analysis.linear.natures import BLIND
+from analysis.linear.effects import NEVER, WRITE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from analysis.linear.effects import Effects
 
 
 class Problem(NamedTuple):
@@ -59,65 +60,175 @@ class Problem(NamedTuple):
     words: int
 
 
-def make_problem(
-    natures: NDArray[np.int8],
+@compiled
+def make_problem(  # noqa: PLR0913, PLR0917 - compiled code has no objects
+    effects: Effects,
     operation: NDArray[np.int32],
     invoked: NDArray[np.int64],
     returned: NDArray[np.int64],
-    bound: int,
-) -> Problem | None:
+    size: int,
+    slots: int,
+) -> Problem:
     """Lays out one object's calls, given in the order of their invocation.
 
     Args:
-        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
+        effects: What the operations do.
         operation: int32[m], each call's operation.
         invoked: int64[m], ascending.
         returned: int64[m], `NEVER` for crashed calls.
-        bound: See what it returns.
-
-    Returns:
-        None where more than `bound` pairs of a return and a pending call would have to be held.
+        size: The pairs of a return and a pending call, as `measure` counts them.
+        slots: The most calls that are pending at once.
     """
-    live = np.flatnonzero(returned != NEVER)
-    call = live[np.argsort(returned[live])]
-    size, slots = _measure(invoked[live], returned[call])
-    if size > bound:
-        return None
-    start, slot, pending = _lay_out(invoked, returned, call, live, size, max(slots, 1))
     live_words = (max(slots, 1) + 63) // 64
-    crashed = np.flatnonzero(returned == NEVER)
-    sorts = operation[crashed] + len(natures) * (natures[operation[crashed]] == BLIND)  # the blind kinds last
-    by_kind = np.argsort(sorts, kind="stable")
-    crashed = crashed[by_kind]
-    kinds, first, counts = np.unique(sorts[by_kind], return_index=True, return_counts=True)
-    word, shift, mask, words = _pack(counts, 2 * live_words)
+    call, start, slot, pending, before, crashed = _lay_out(operation, invoked, returned, size, max(slots, 1))
+    order = np.argsort(_sorts(effects, operation, crashed), kind="mergesort")
+    kinds, first = _kinds(operation, crashed, order)
+    word, shift, mask, words = _pack(first, 2 * live_words)
+    plain_kinds = 0
+    while plain_kinds < len(kinds) and effects.code[kinds[plain_kinds]] != WRITE:
+        plain_kinds += 1
     return Problem(
-        call=call,
-        pending_start=start,
-        pending_slot=slot,
-        pending_operation=operation[pending],
-        crashed_operation=(kinds % max(len(natures), 1)).astype(np.int32),
-        crashed_start=np.append(first, len(crashed)).astype(np.int64),
-        crashed_from=np.searchsorted(returned[call], invoked[crashed]),
-        crashed_call=crashed,
-        crashed_word=word,
-        crashed_shift=shift,
-        crashed_mask=mask,
-        plain=_plain_slots(natures, start, slot, operation[pending], live_words),
-        plain_kinds=int(np.count_nonzero(kinds < len(natures))),
-        live_words=live_words,
-        words=words,
+        call,
+        start,
+        slot,
+        pending,
+        kinds,
+        first,
+        before[order],
+        crashed[order],
+        word,
+        shift,
+        mask,
+        _plain_slots(effects, start, slot, pending, live_words),
+        plain_kinds,
+        live_words,
+        words,
     )
 
 
-def _pack(counts: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
+@compiled
+def measure(invoked: NDArray[np.int64], returned: NDArray[np.int64], bound: int) -> tuple[int, int]:
+    """Counts the pairs of a return and a pending call, and the most calls that are pending at once.
+
+    Returns:
+        The two; the first is -1 where it is more than `bound`.
+    """
+    size, most, count = 0, 0, 0
+    active = np.empty(16, np.int64)  # the returns of the pending calls, the next one last
+    for at in range(len(invoked) + 1):
+        now = invoked[at] if at < len(invoked) else NEVER
+        while count > 0 and active[count - 1] < now:
+            size += count
+            count -= 1
+        if at == len(invoked) or returned[at] == NEVER:
+            continue
+        if size > bound or count > bound:
+            return -1, most
+        if count == len(active):
+            active = np.concatenate((active, np.empty_like(active)))
+        place = count
+        while place > 0 and active[place - 1] < returned[at]:
+            active[place] = active[place - 1]
+            place -= 1
+        active[place] = returned[at]
+        count += 1
+        most = max(most, count)
+    return (size if size <= bound else -1), most
+
+
+@compiled
+def _lay_out(
+    operation: NDArray[np.int32], invoked: NDArray[np.int64], returned: NDArray[np.int64], size: int, slots: int
+) -> tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]
+]:
+    """Walks over the calls, with those that are pending sorted by their returns.
+
+    Returns:
+        The call of each return; where its pending calls begin, their slots and operations; for each crashed call the
+        returns before it; the crashed calls.
+    """
+    live = 0
+    for at in range(len(invoked)):
+        live += returned[at] != NEVER
+    call = np.empty(live, np.int64)
+    start = np.zeros(live + 1, np.int64)
+    slot = np.empty(size, np.int32)
+    pending = np.empty(size, np.int32)
+    crashed = np.empty(len(invoked) - live, np.int64)
+    before = np.empty(len(invoked) - live, np.int64)
+    free = np.arange(slots - 1, -1, -1)
+    free_count = slots
+    active = np.empty(slots + 1, np.int64)  # the pending calls by their return, the next one last
+    active_slot = np.empty(slots + 1, np.int32)
+    count, k, filled, gone = 0, 0, 0, 0
+    for at in range(len(invoked) + 1):
+        now = invoked[at] if at < len(invoked) else NEVER
+        while count > 0 and returned[active[count - 1]] < now:
+            for place in range(count - 1, -1, -1):
+                slot[filled], pending[filled] = active_slot[place], operation[active[place]]
+                filled += 1
+            count -= 1
+            call[k] = active[count]
+            k += 1
+            start[k] = filled
+            free[free_count] = active_slot[count]
+            free_count += 1
+        if at == len(invoked):
+            break
+        if returned[at] == NEVER:
+            crashed[gone], before[gone] = at, k
+            gone += 1
+            continue
+        place = count
+        while place > 0 and returned[active[place - 1]] < returned[at]:
+            active[place], active_slot[place] = active[place - 1], active_slot[place - 1]
+            place -= 1
+        free_count -= 1
+        active[place], active_slot[place] = at, free[free_count]
+        count += 1
+    return call, start, slot, pending, before, crashed
+
+
+@compiled
+def _sorts(effects: Effects, operation: NDArray[np.int32], crashed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns what puts crashed calls of a kind together, the writes last."""
+    sorts = np.empty(len(crashed), np.int64)
+    for at in range(len(crashed)):
+        number = operation[crashed[at]]
+        sorts[at] = number + len(effects.code) * (effects.code[number] == WRITE)
+    return sorts
+
+
+@compiled
+def _kinds(
+    operation: NDArray[np.int32], crashed: NDArray[np.int64], order: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Returns the operation of each kind of crashed calls, and where in their order it begins."""
+    kinds = np.empty(len(crashed), np.int32)
+    first = np.empty(len(crashed) + 1, np.int64)
+    count = 0
+    for at in range(len(crashed)):
+        number = operation[crashed[order[at]]]
+        if count == 0 or kinds[count - 1] != number:
+            kinds[count], first[count] = number, at
+            count += 1
+    first[count] = len(crashed)
+    return kinds[:count].copy(), first[: count + 1].copy()
+
+
+@compiled
+def _pack(first: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
     """Finds a word and bits in it for the count of each kind; no count spans two words, nor uses the sign."""
-    word = np.empty(len(counts), np.int32)
-    shift = np.empty(len(counts), np.int32)
-    mask = np.empty(len(counts), np.int64)
+    count = len(first) - 1
+    word = np.empty(count, np.int32)
+    shift = np.empty(count, np.int32)
+    mask = np.empty(count, np.int64)
     used = 63
-    for kind, count in enumerate(counts.tolist()):
-        width = count.bit_length()
+    for kind in range(count):
+        width = 1
+        while (first[kind + 1] - first[kind]) >> width:
+            width += 1
         if used + width > 63:
             words, used = words + 1, 0
         word[kind], shift[kind], mask[kind] = words - 1, used, (1 << width) - 1
@@ -127,7 +238,7 @@ def _pack(counts: NDArray[np.int64], words: int) -> tuple[NDArray[np.int32], NDA
 
 @compiled
 def _plain_slots(
-    natures: NDArray[np.int8],
+    effects: Effects,
     start: NDArray[np.int64],
     slot: NDArray[np.int32],
     operation: NDArray[np.int32],
@@ -136,59 +247,6 @@ def _plain_slots(
     plain = np.zeros((len(start) - 1, live_words), np.int64)
     for k in range(len(start) - 1):
         for at in range(start[k], start[k + 1]):
-            if natures[operation[at]] != BLIND:
+            if effects.code[operation[at]] != WRITE:
                 plain[k, slot[at] >> 6] |= 1 << (slot[at] & 63)
     return plain
-
-
-@compiled
-def _measure(invoked: NDArray[np.int64], returned: NDArray[np.int64]) -> tuple[int, int]:
-    """Returns how many pairs of a return and a pending call there are, and how many calls are pending at most."""
-    size, most, begun = 0, 0, 0
-    for k in range(len(returned)):
-        while begun < len(invoked) and invoked[begun] < returned[k]:
-            begun += 1
-        pending = begun - k
-        size += pending
-        most = max(most, pending)
-    return size, most
-
-
-@compiled
-def _lay_out(  # noqa: PLR0913, PLR0917 - what a compiled function reads it is given
-    invoked: NDArray[np.int64],
-    returned: NDArray[np.int64],
-    call: NDArray[np.int64],
-    live: NDArray[np.int64],
-    size: int,
-    slots: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Returns where each return's pending calls begin, their slots, and the calls."""
-    rank = np.empty(len(invoked), np.int64)
-    rank[call] = np.arange(len(call))
-    start = np.zeros(len(call) + 1, np.int64)
-    slot = np.empty(size, np.int32)
-    pending = np.empty(size, np.int64)
-    free = np.arange(slots - 1, -1, -1)
-    free_count = slots
-    active = np.empty(slots + 1, np.int64)  # by their return, the next one last
-    active_slot = np.empty(slots + 1, np.int32)
-    count, begun, at = 0, 0, 0
-    for k in range(len(call)):
-        while begun < len(live) and invoked[live[begun]] < returned[call[k]]:
-            place = count
-            while place > 0 and rank[active[place - 1]] < rank[live[begun]]:
-                active[place], active_slot[place] = active[place - 1], active_slot[place - 1]
-                place -= 1
-            free_count -= 1
-            active[place], active_slot[place] = live[begun], free[free_count]
-            count += 1
-            begun += 1
-        slot[at : at + count] = active_slot[:count][::-1]
-        pending[at : at + count] = active[:count][::-1]
-        at += count
-        start[k + 1] = at
-        count -= 1
-        free[free_count] = active_slot[count]
-        free_count += 1
-    return start, slot, pending

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from analysis.linear.model import Call, Model, Operation, Reading, frozen, pair, text, thawed
+from analysis.linear.effects import ASKED, ASKED_READ, CAS, NOT, READ, WRITE
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen, pair, text, thawed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Held = tuple[Any]
 """A register's state: its value, wrapped, since a value may be None."""
@@ -19,6 +24,7 @@ class Register(Model):
     owned: ClassVar[bool] = False
     functions: ClassVar[frozenset[str] | None] = frozenset({"read", "write"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read"})
+    blind: ClassVar[frozenset[str]] = frozenset({"write"})
 
     def start(self, initial: Any) -> Held:  # noqa: ANN401
         """Returns the state that holds the initial value."""
@@ -27,37 +33,27 @@ class Register(Model):
     def operation(self, call: Call, reading: Reading) -> Operation | None:
         """Returns what a call means; a nil read as `reading` has it."""
         operation = super().operation(call, reading)
-        if operation and operation.f in self.reads and operation.result is None:
-            return None if reading.nil_read == "wildcard" else operation._replace(result=frozen(reading.initial))
-        # what a read was asked with says nothing
-        return operation._replace(argument=None) if operation and operation.f in self.reads else operation
+        if operation is None or operation.f not in self.reads:
+            return operation
+        result = operation.result
+        if result is None:
+            if reading.nil_read == "wildcard":
+                return None
+            result = frozen(reading.initial)
+        return Operation(operation.f, None, result)  # what a read was asked with says nothing
 
-    def is_blind(self, operation: Operation) -> bool:
-        """Whether it is a write."""
-        return operation.f == "write"
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read, a write or a cas does."""
+        f, argument, result = operation
+        if f == "read":
+            return Effect(READ, (result,))
+        return Effect(WRITE, after=(argument,)) if f == "write" else Effect(ASKED)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Reads or writes the value."""
         if f == "read":
             return state if state[0] == result else None
         return (argument,)
-
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
-        """Returns the crashed writes whose value nobody expects; a failed cas may be glad of any of them."""
-        if any(operation.f == FAILED_CAS for operation in operations):
-            return set()
-        expected = {self._expects(operation) for operation in operations} - {None}
-        return {operation for operation in crashed if (self._leaves(operation),) not in expected}
-
-    @staticmethod
-    def _expects(operation: Operation) -> Held | None:
-        if operation.f == "read":
-            return (operation.result,)
-        return (operation.argument[0],) if operation.f == "cas" else None
-
-    @staticmethod
-    def _leaves(operation: Operation) -> Any:  # noqa: ANN401
-        return operation.argument[1] if operation.f == "cas" else operation.argument
 
     def show(self, state: Held) -> Any:  # noqa: ANN401
         """Returns the value."""
@@ -88,10 +84,15 @@ class CasRegister(Register):
             return Operation(FAILED_CAS, argument, None) if reading.failed_cas == "evidence" else None
         return Operation("cas", argument, None)
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether it is a read, a cas that failed, or one from a value to itself."""
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what a read, a write or a cas does; one from a value to itself is like a read."""
         f, argument, _ = operation
-        return f in {"read", FAILED_CAS} or (f == "cas" and argument[0] == argument[1])
+        if f == FAILED_CAS:
+            return Effect(NOT, (argument[0],))
+        if f != "cas":
+            return super().effect(operation)
+        before, after = (argument[0],), (argument[1],)
+        return Effect(READ, before) if before == after else Effect(CAS, before, after)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Reads, writes, or compares and sets the value."""
@@ -123,11 +124,16 @@ class MultiRegister(Model):
         if call.outcome == "fail":
             return None
         told = [self._told(step, call.outcome, reading) for step in steps]
-        return Operation("txn", tuple(step for step in told if step), None) if any(told) else None
+        said = tuple(step for step in told if step)
+        return Operation("txn", said, None) if said else None
 
-    def is_pure(self, operation: Operation) -> bool:
-        """Whether all steps are reads."""
-        return all(kind == "read" for kind, _, _ in operation.argument)
+    def effect(self, operation: Operation) -> Effect:
+        """Returns whether it only reads."""
+        return Effect(ASKED_READ if all(kind == "read" for kind, _, _ in operation.argument) else ASKED)
+
+    def observes(self, operation: Operation) -> bool:
+        """Whether it reads."""
+        return any(kind == "read" for kind, _, _ in operation.argument)
 
     @staticmethod
     def _told(step: Any, outcome: str, reading: Reading) -> tuple[str, Any, Any] | None:  # noqa: ANN401
@@ -163,15 +169,18 @@ class KeyValue(Register):
     functions: ClassVar[frozenset[str] | None] = frozenset({"get", "put", "append", "read", "write"})
     reads: ClassVar[frozenset[str]] = frozenset({"read", "get"})
     answers: ClassVar[frozenset[str] | None] = frozenset({"read", "get"})
+    blind: ClassVar[frozenset[str]] = frozenset({"write", "append"})
     keyed: ClassVar[bool] = True
 
     def operation(self, call: Call, reading: Reading) -> Operation | None:
         """Returns what a call means, with one name a function."""
         operation = super().operation(call, reading)
-        names = {"get": "read", "put": "write"}
-        if operation and operation.f == "append" and not isinstance(operation.argument, str | tuple):
+        if operation is None:
+            return None
+        f, argument, result = operation
+        if f == "append" and not isinstance(argument, str | tuple):
             raise ValueError(f"expected a string or a list to append, found {call.argument!r}")
-        return operation and operation._replace(f=names.get(operation.f, operation.f))
+        return Operation({"get": "read", "put": "write"}.get(f, f), argument, result)
 
     def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
         """Gets, puts or appends."""
@@ -182,8 +191,40 @@ class KeyValue(Register):
             return (argument,)
         return (held + argument,) if isinstance(held, type(argument)) else None
 
-    def idle(self, operations: set[Operation], crashed: set[Operation]) -> set[Operation]:
-        """Returns the crashed puts that nobody got, where nobody appends to them."""
-        if any(operation.f == "append" for operation in operations):
-            return set()
-        return super().idle(operations, crashed)
+    def narrowed(self, operations: Sequence[Operation]) -> Model:
+        """Returns a store that forgets what no read can see any more; itself where values are not all strings."""
+        given = [operation.argument for operation in operations if operation.f != "read"]
+        results = {operation.result for operation in operations if operation.f == "read"}
+        if not all(isinstance(value, str) for value in given):
+            return self
+        return _Forgetful(sorted(result for result in results if isinstance(result, str)))
+
+
+class _Forgetful(KeyValue):
+    """A store of which a string that is the beginning of nothing that was ever read is like any other such string.
+
+    Whatever is appended to it, nobody reads it. So no more states are met than the answers have beginnings.
+    """
+
+    _FORGOTTEN: Final[Held] = (UNKNOWN,)
+
+    def __init__(self, answers: list[str]) -> None:
+        self._answers = answers  # ascending: those that begin with a string stand where it would
+
+    def effect(self, operation: Operation) -> Effect:
+        """Returns what it does; what is written may be forgotten at once."""
+        effect = super().effect(operation)
+        return effect._replace(after=self._kept(effect.after)) if effect.code == WRITE else effect
+
+    def step(self, state: Held, f: str, argument: Any, result: Any) -> Held | None:  # noqa: ANN401
+        """Gets, puts or appends."""
+        if f == "append" and state is self._FORGOTTEN:
+            return state
+        after = super().step(state, f, argument, result)
+        return after if after is None or f == "read" else self._kept(after)
+
+    def _kept(self, state: Held) -> Held:
+        value = state[0]
+        place = bisect_left(self._answers, value)
+        seen = place < len(self._answers) and self._answers[place].startswith(value)
+        return state if seen else self._FORGOTTEN

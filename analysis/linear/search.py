@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.compiled import compiled
-from analysis.linear.natures import BLIND, PURE
+from analysis.linear.effects import ILLEGAL, PURE, UNASKED, WRITE, step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.linear.effects import Effects
     from analysis.linear.problem import Problem
 
 LINEARIZABLE: Final = 0
@@ -41,18 +42,13 @@ ASKED_STATE: Final = 3
 ASKED_OPERATION: Final = 4
 PROGRESS: Final = 5
 
-ILLEGAL: Final = -1
-UNASKED: Final = -2
-
 _EMPTY: Final = -1
 
 
 @compiled
 def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, and compiled code has no objects
     problem: Problem,
-    natures: NDArray[np.int8],
-    step_keys: NDArray[np.int64],
-    step_values: NDArray[np.int32],
+    effects: Effects,
     rows: NDArray[np.int64],
     heads: NDArray[np.int32],
     following: NDArray[np.int32],
@@ -64,9 +60,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
 
     Args:
         problem: The calls.
-        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
-        step_keys: int64[power of two], state << 32 | operation, or -1.
-        step_values: int32[as many], the state after it, or `ILLEGAL`.
+        effects: What the operations do.
         rows: int64[r, 1 + words]: the configurations; the first word is return << 32 | state.
         heads: int32[power of two]: by hash of a configuration, see `_hash`, the newest such row, or -1.
         following: int32[r]: the next older row of the same hash, or -1.
@@ -83,7 +77,7 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
     scratch = np.zeros(1 + words, np.int64)
     linearized = np.zeros(live_words, np.int64)
     if progress[ROWS] == 0:
-        root = _settle(problem, natures, step_keys, step_values, rows[0], progress)
+        root = _settle(problem, effects, rows[0], progress)
         if root == UNASKED:
             return ASKS
         if root == last:
@@ -134,10 +128,12 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
                     continue
                 operation = problem.crashed_operation[kind]
                 alike = first + live
-            if natures[operation] == BLIND and (stack[2, top] or _has_alike(problem, row, first, alike, operation)):
+            if effects.code[operation] == WRITE and (
+                stack[2, top] or _has_alike(problem, row, first, alike, operation)
+            ):
                 choice += 1
                 continue
-            after = _step(step_keys, step_values, state, operation)
+            after = step(effects, state, operation)
             if after == UNASKED:
                 stack[1, top] = choice
                 progress[ASKED_STATE], progress[ASKED_OPERATION] = state, operation
@@ -156,12 +152,12 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
         else:
             scratch[word] += bits
         scratch[0] = (k << 32) | after
-        blind = choice > 0 and natures[operation] == BLIND
+        blind = choice > 0 and effects.code[operation] == WRITE
         if blind:
-            _excuse(problem, natures, scratch, first, first + live)
+            _excuse(problem, effects, scratch, first, first + live)
         linearized[:] = scratch[1 : 1 + live_words]
         effort -= live + (live >> 2) * (live >> 4)
-        reached = _settle(problem, natures, step_keys, step_values, scratch, progress)
+        reached = _settle(problem, effects, scratch, progress)
         if reached == UNASKED:
             return ASKS
         progress[FURTHEST] = max(progress[FURTHEST], reached)
@@ -184,11 +180,9 @@ def search(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917 - one loo
 
 
 @compiled
-def _settle(  # noqa: PLR0913, PLR0917 - compiled code has no objects
+def _settle(
     problem: Problem,
-    natures: NDArray[np.int8],
-    step_keys: NDArray[np.int64],
-    step_values: NDArray[np.int32],
+    effects: Effects,
     row: NDArray[np.int64],
     progress: NDArray[np.int64],
 ) -> int:
@@ -208,8 +202,8 @@ def _settle(  # noqa: PLR0913, PLR0917 - compiled code has no objects
                 slot_at = problem.pending_slot[at]
                 word_at, bits_at = 1 + (slot_at >> 6), 1 << (slot_at & 63)
                 operation = problem.pending_operation[at]
-                if natures[operation] == PURE and not row[word_at] & bits_at:
-                    after = _step(step_keys, step_values, state, operation)
+                if effects.code[operation] <= PURE and not row[word_at] & bits_at:
+                    after = step(effects, state, operation)
                     if after == UNASKED:
                         progress[ASKED_STATE], progress[ASKED_OPERATION] = state, operation
                         return UNASKED
@@ -234,42 +228,13 @@ def _has_alike(problem: Problem, row: NDArray[np.int64], first: int, end: int, o
 
 
 @compiled
-def _excuse(problem: Problem, natures: NDArray[np.int8], row: NDArray[np.int64], first: int, end: int) -> None:
+def _excuse(problem: Problem, effects: Effects, row: NDArray[np.int64], first: int, end: int) -> None:
     """Excuses the pending blind calls that are not linearized."""
     for at in range(first, end):
         slot = problem.pending_slot[at]
         word, bits = 1 + (slot >> 6), 1 << (slot & 63)
-        if natures[problem.pending_operation[at]] == BLIND and not row[word] & bits:
+        if effects.code[problem.pending_operation[at]] == WRITE and not row[word] & bits:
             row[word + problem.live_words] |= bits
-
-
-@compiled
-def _step(step_keys: NDArray[np.int64], step_values: NDArray[np.int32], state: int, operation: int) -> int:
-    """Looks a step of the model up."""
-    key = (state << 32) | operation
-    mask = len(step_keys) - 1
-    place = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
-    while step_keys[place] != key:
-        if step_keys[place] == _EMPTY:
-            return UNASKED
-        place = (place + 1) & mask
-    return step_values[place]  # type: ignore[no-any-return]  # numpy's scalar
-
-
-@compiled
-def add_steps(
-    step_keys: NDArray[np.int64], step_values: NDArray[np.int32], keys: NDArray[np.int64], values: NDArray[np.int32]
-) -> None:
-    """Puts steps of the model where `_step` finds them; those that are there stay."""
-    mask = len(step_keys) - 1
-    for at in range(len(keys)):
-        key = keys[at]
-        if key == _EMPTY:
-            continue
-        place = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
-        while step_keys[place] != _EMPTY and step_keys[place] != key:
-            place = (place + 1) & mask
-        step_keys[place], step_values[place] = key, values[at]
 
 
 @compiled

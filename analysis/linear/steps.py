@@ -1,4 +1,4 @@
-"""A model's states and steps as numbers, computed when the search first asks for them."""
+"""A model's states as numbers, and its steps, asked for when the search first needs them."""
 
 from __future__ import annotations
 
@@ -6,76 +6,105 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.linear.natures import BLIND, PLAIN, PURE
-from analysis.linear.search import ILLEGAL, add_steps
+from analysis.linear.effects import ASKED, ASKED_READ, CAS, ILLEGAL, WRITE, Effects, add_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
     from analysis.linear.model import Model, Operation
 
-FEW: Final = 256
+FEW: Final = 32
 """With no more operations than this, all steps from a state are computed at once."""
 
 
 class Steps:
-    """The steps of a model that have been computed.
+    """The states that were met, and the steps that were asked for.
 
     Attributes:
-        states: Each state that was met; its place is its number, and the first is the initial one.
+        model: Who is asked.
         operations: The operations by number.
-        natures: int8[operations]: `PLAIN`, `PURE` or `BLIND`.
-        keys: int64[power of two], state << 32 | operation, or -1.
-        values: int32[as many], the state after it, or `ILLEGAL`.
+        states: Each state; its place is its number, and the first is the initial one.
+        effects: What the search reads. Whoever gives them knows all of them: then nobody is asked.
     """
 
-    def __init__(self, model: Model, operations: list[Operation], start: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Model,
+        operations: list[Operation],
+        start: Any,  # noqa: ANN401
+        effects: Effects | None = None,
+    ) -> None:
         self.model = model
         self.operations = operations
         self.states: list[Any] = [start]
-        self.natures = np.array([_nature(model, operation) for operation in operations], np.int8)
-        self.keys: NDArray[np.int64] = np.full(1024, -1, np.int64)
-        self.values: NDArray[np.int32] = np.zeros(1024, np.int32)
         self._numbers: dict[Any, int] = {start: 0}
         self._used = 0
+        self._asked: list[int] = []
+        self._among: frozenset[int] = frozenset()
+        self.effects = effects or self._effects()
+
+    def _effects(self) -> Effects:
+        told = [self._effect(operation) for operation in self.operations]
+        code, before, after = np.array(told, np.int32).reshape(len(told), 3).T
+        self._asked = np.flatnonzero((code == ASKED) | (code == ASKED_READ)).tolist()
+        self._among = frozenset(self._asked)
+        keys, values = np.full(64, -1, np.int64), np.zeros(64, np.int32)
+        return Effects(code.astype(np.int8), before.copy(), after.copy(), keys, values)
 
     @property
     def nbytes(self) -> int:
         """Bytes held, the model's own states at a guess of 200 each."""
-        return self.keys.nbytes + self.values.nbytes + 200 * len(self.states)
+        return self.effects.keys.nbytes + self.effects.values.nbytes + 200 * len(self.states)
 
-    def compute(self, state: int, operations: Iterable[int]) -> None:
-        """Computes the steps from a state: all of them where there are few operations, else those that are named."""
-        numbers = range(len(self.operations)) if len(self.operations) <= FEW else sorted(set(operations))
+    @property
+    def asks(self) -> bool:
+        """Whether the model must be asked at all."""
+        return bool(self._asked)
+
+    def after(self, state: int) -> list[int]:
+        """Returns the states that one operation leads to from a state, each once."""
+        code, before, after = self.effects.code, self.effects.before, self.effects.after
+        told = after[(code == WRITE) | ((code == CAS) & (before == state))].tolist()
+        asked = self.compute(state, self._asked) if self._asked else []
+        return sorted({*told, *asked} - {ILLEGAL})
+
+    def compute(self, state: int, operations: Iterable[int]) -> list[int]:
+        """Computes the steps from a state: all of them where there are few operations, else those that are named.
+
+        Returns:
+            The states after them.
+        """
+        few = len(self._asked) <= FEW
+        numbers = self._asked if few else [number for number in set(operations) if number in self._among]
         held = self.states[state]
         values = [self._after(held, self.operations[number]) for number in numbers]
         keys = (state << 32) | np.fromiter(numbers, np.int64, len(numbers))
         self._used += len(keys)
-        if 2 * self._used > len(self.keys):
+        if 2 * self._used > len(self.effects.keys):
             self._grow()
-        add_steps(self.keys, self.values, keys, np.array(values, np.int32))
+        add_steps(self.effects, keys, np.array(values, np.int32))
+        return values
+
+    def _effect(self, operation: Operation) -> tuple[int, int, int]:
+        code, before, after = self.model.effect(operation)
+        return code, self._number(before), self._number(after)
+
+    def _number(self, state: Any) -> int:  # noqa: ANN401
+        if state is None:
+            return 0
+        number = self._numbers.setdefault(state, len(self.states))
+        if number == len(self.states):
+            self.states.append(state)
+        return number
 
     def _after(self, held: Any, operation: Operation) -> int:  # noqa: ANN401
         after = self.model.step(held, *operation)
-        if after is None:
-            return ILLEGAL
-        number = self._numbers.setdefault(after, len(self.states))
-        if number == len(self.states):
-            self.states.append(after)
-        return number
+        return ILLEGAL if after is None else self._number(after)
 
     def _grow(self) -> None:
-        keys, values = self.keys, self.values
-        size = 4 * len(keys)
+        old = self.effects
+        size = 4 * len(old.keys)
         while size < 2 * self._used:
             size *= 2
-        self.keys, self.values = np.full(size, -1, np.int64), np.zeros(size, np.int32)
-        add_steps(self.keys, self.values, keys, values)
-
-
-def _nature(model: Model, operation: Operation) -> int:
-    if model.is_pure(operation):
-        return PURE
-    return BLIND if model.is_blind(operation) else PLAIN
+        self.effects = old._replace(keys=np.full(size, -1, np.int64), values=np.zeros(size, np.int32))
+        add_steps(self.effects, old.keys, old.values)

@@ -7,6 +7,7 @@ the maps, and how to read one.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -231,7 +232,8 @@ class FormReader:
 
     def _torn(self, at: int, error: edn.Incomplete) -> None:
         """Warns of an end inside of an operation; one in the middle of the file is an error."""
-        at = self._notation.skip(self._data, at, after=self._after)
+        with suppress(edn.Malformed):  # what is torn may be a value to be skipped
+            at = self._notation.skip(self._data, at, after=self._after)
         if another := _ANOTHER.search(self._data, at + 1):
             line = self._place(another.end())[0]
             raise self._error(at, f"an operation that does not end before the next one begins in line {line}")

@@ -51,6 +51,8 @@ def read_table(source: Path | str, *, columns: Mapping[str, str] | None = None) 
 def _read(source: Source, columns: Mapping[str, str] | None) -> Table:
     gathered = Columns()
     form = find_format(source, columns)
+    if columns and form not in {"csv", "parquet"}:
+        raise source.fail("columns were named, which only CSV and Parquet have; expected one of these")
     if form == "parquet":
         warnings = read_parquet(source, columns or {}, gathered.add)
     elif form == "csv":

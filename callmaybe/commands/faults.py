@@ -8,9 +8,9 @@ import click
 
 from analysis.atomic import write_atomically
 from callmaybe.chart import LATE, svg_chart, text_chart
+from callmaybe.console import console
 from callmaybe.expand import check_known, check_nodes, make_windows
 from callmaybe.scenario import find_scenario, load_scenario
-from callmaybe.terminal import console
 
 
 @click.command()

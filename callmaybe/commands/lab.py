@@ -3,7 +3,7 @@
 import click
 
 from callmaybe import lab as the_lab
-from callmaybe.terminal import console
+from callmaybe.console import console
 
 
 @click.group()

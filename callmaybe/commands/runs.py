@@ -11,10 +11,11 @@ from analysis.run_folder import read_scenario
 from analysis.sentences import sentences
 from callmaybe import lab
 from callmaybe.check import EXIT_OF
+from callmaybe.console import console
 from callmaybe.project import UserError
 from callmaybe.run import Run
 from callmaybe.scenario import find_scenario, load_scenario
-from callmaybe.terminal import console, print_verdict
+from callmaybe.terminal import print_verdict
 
 
 @click.command()

@@ -86,7 +86,7 @@ def test_many_histories_are_a_line_each_and_the_worst_decides(tmp_path: Path) ->
     torn.write_text("{nonsense}\n" + history(*ADD_1))
     both = callmaybe("check", str(kept), str(lost))
     assert [line.split()[:2] for line in both.stdout.splitlines()[:2]] == [["VALID", str(kept)], ["INVALID", str(lost)]]
-    assert both.stdout.splitlines()[-1] == "1 valid, 1 invalid, 0 unknown, 0 not readable"
+    assert both.stdout.splitlines()[-1] == "1 valid, 1 invalid, 0 unknown, 0 not judged"
     assert both.returncode == 1
     told = callmaybe("check", "--json", str(kept), str(torn), str(lost))
     rows = [json.loads(line) for line in told.stdout.splitlines()]
@@ -121,3 +121,99 @@ def test_convert_loses_nothing_on_the_way_there_and_back(tmp_path: Path) -> None
     same = [json.loads(line) for line in (tmp_path / "three.jsonl").read_text().splitlines()]
     assert same == [json.loads(line) for line in source.read_text().splitlines()]
     assert "ends in none of" in callmaybe("convert", str(source), str(tmp_path / "history.doc")).stderr
+
+
+STALE = ((0, "invoke", "write", 1), (0, "ok", "write", 1), (1, "invoke", "read", None), (1, "ok", "read", 2))
+
+
+def test_out_has_results_and_a_page_for_each_and_an_index(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "h.jsonl").write_text(history(*STALE))
+    (tmp_path / "bad").write_text("{nonsense}\n")
+    paths = [str(tmp_path / name) for name in ("a/h.jsonl", "b/h.jsonl", "bad")]
+    out = tmp_path / "out"
+    run = callmaybe("check", *paths, "--model", "register", "--out", str(out))
+    assert run.returncode == 3
+    assert sorted(path.name for path in out.iterdir()) == ["1-h.jsonl", "2-h.jsonl", "3-bad", "index.html"]
+    assert json.loads((out / "2-h.jsonl" / "results.json").read_text())["valid"] is False
+    page = (out / "1-h.jsonl" / "report.html").read_text()
+    assert "read -&gt; 2" in page
+    assert page.count("<svg") == 1
+    index = (out / "index.html").read_text()
+    assert [f'href="{name}/report.html"' in index for name in ("1-h.jsonl", "2-h.jsonl", "3-bad")] == [
+        True,
+        True,
+        False,
+    ]
+    assert "NOT JUDGED" in index
+
+
+def test_several_checkers_are_composed(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(history(*ADD_1, *read(1)))
+    run = callmaybe("check", str(path), "--checker", "set", "--checker", "unique-ids", "--json")
+    assert json.loads(run.stdout)["checkers"].keys() == {"set", "unique-ids"}
+    assert run.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--checker", "set", "--model", "register"), "--model is for linearizable, not for set"),
+        (("--nil-read", "initial"), "--nil-read is for linearizable, not for lost-writes"),
+        (("--checker", "log-file-pattern"), "log-file-pattern needs --log-pattern"),
+        (("--log-pattern", "panic"), "give the run's folder"),
+        (("--columns", "time=ts"), "only CSV and Parquet"),
+        (("--columns", "time"), "expected FIELD=COLUMN"),
+        (("--model", "registre"), "there is no model 'registre'; known: register"),
+    ],
+)
+def test_an_option_that_does_not_belong_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(history(*ADD_1, *read(1)))
+    run = callmaybe("check", str(path), *arguments)
+    assert run.returncode == 3
+    assert sentence in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_keys_are_judged_apart_where_they_are_independent(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(history((0, "invoke", "add", [0, 1]), (0, "ok", "add", [0, 1]), *KEYED_READ))
+    assert callmaybe("check", str(path), "--checker", "set").returncode == 1
+    for checker in ("set", "lost-writes"):
+        assert callmaybe("check", str(path), "--checker", checker, "--independent", "yes").returncode == 0
+
+
+KEYED_READ = ((1, "invoke", "read", [0, None]), (1, "ok", "read", [0, [1]]))
+
+
+def test_columns_are_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("who,type,f,payload\n0,invoke,add,1\n0,ok,add,1\n1,invoke,read,\n1,ok,read,[1]\n")
+    mapping = "process=who,value=payload"
+    assert callmaybe("check", str(path), "--columns", mapping).returncode == 0
+    assert callmaybe("convert", str(path), str(tmp_path / "h.edn"), "--columns", mapping).returncode == 0
+    assert callmaybe("check", str(tmp_path / "h.edn"), "--checker", "set").returncode == 0
+
+
+def test_a_run_says_that_it_was_not_judged_by_its_own_checker(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text(history(*ADD_1, *read(1)))
+    (tmp_path / "scenario.yml").write_text("{scenario: hand-made, checkers: [lost-writes]}")
+    (tmp_path / "nodes" / "n1").mkdir(parents=True)
+    (tmp_path / "nodes" / "n1" / "db.log").write_text("panic: no\n")
+    run = callmaybe("check", str(tmp_path), "--checker", "set")
+    assert run.returncode == 0
+    assert "its scenario names lost-writes" in run.stdout
+    refused = callmaybe("check", str(tmp_path), "--initial", "3")
+    assert refused.returncode == 3
+    assert "not for lost-writes, which its scenario names" in refused.stderr
+    assert callmaybe("check", str(tmp_path), "--log-pattern", "^panic").returncode == 1
+
+
+def test_the_standard_input_is_one_of_several(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(history(*ADD_1, *read(1)))
+    run = callmaybe("check", str(path), "-", text=history(*ADD_1, *read()))
+    assert [line.split()[0] for line in run.stdout.splitlines()] == ["VALID", "INVALID", "1"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.read import edn
+from analysis.read import edn, read_table
 
 pytestmark = pytest.mark.unit
 
@@ -147,3 +147,10 @@ def test_any_bytes_are_a_value_or_malformed(data: bytes) -> None:
 )
 def test_any_row_of_marks_is_a_value_or_malformed(marks: list[str]) -> None:
     holds_for_any("".join(marks).encode())
+
+
+def test_a_discarded_value_may_be_torn(tmp_path):
+    (tmp_path / "h").write_bytes(b"{:process 0, :type :invoke, :f :add, :value 1}\n#_\xb5\x01\x00")
+    table = read_table(tmp_path / "h")
+    assert len(table) == 1
+    assert "torn from byte" in table.warnings[0]

@@ -256,23 +256,25 @@ def test_a_history_alone_takes_its_windows_from_the_nemesis(tmp_path: Path) -> N
         *read([1]),
     ]
     path = write_history(tmp_path, events)
-    results = check_history(path, "lost-writes")
+    results = check_history(path, ["lost-writes"])
     assert results["checkers"]["lost-writes"]["lost_by_window"] == {"cut-1": 1}
     assert results["warnings"] == [
         "no faults.json beside the history: whether its faults dropped anything was not checked"
     ]
     assert not (tmp_path / "results.json").exists()
     unfinished = write_history(tmp_path, [*events[:6], *read([1])])
-    assert check_history(unfinished, "lost-writes")["reason"].startswith("no final read: none was tried after the last")
+    assert check_history(unfinished, ["lost-writes"])["reason"].startswith(
+        "no final read: none was tried after the last"
+    )
 
 
 def test_a_history_alone_reads_the_faults_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "run", GOOD, [window(0, 4, dropped=0)])
     for history in (folder, folder / "history.jsonl"):
-        results = check_history(history, "lost-writes")
+        results = check_history(history, ["lost-writes"])
         assert (results["valid"], results["warnings"]) == ("unknown", [])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((folder / "history.jsonl").read_bytes())))
-    assert check_history("-", "lost-writes")["valid"] is True
+    assert check_history("-", ["lost-writes"])["valid"] is True
 
 
 def test_the_verdict_stands_beside_the_published_one(tmp_path: Path) -> None:
@@ -345,4 +347,14 @@ def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None
 
 def test_an_unknown_checker_is_found_before_the_history_is_read(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="unknown checker 'magic'"):
-        check_history(tmp_path / "none", "magic")
+        check_history(tmp_path / "none", ["magic"])
+
+
+@pytest.mark.parametrize("checker", ["linearizable-register", "counter"])
+def test_a_run_that_tested_nothing_is_unknown_and_a_history_alone_says_so(tmp_path: Path, checker: str) -> None:
+    f = "add" if checker == "counter" else "write"
+    folder = make_folder(tmp_path, [(0, "invoke", f, 1), (0, "ok", f, 1)], [], checkers=[checker])
+    results = judge(folder)
+    assert (results["valid"], results["reason"][:18]) == ("unknown", "nothing was tested")
+    alone = check_history(next(folder.glob("history.*")), [checker])
+    assert (alone["valid"], alone["reason"][:18]) == (True, "nothing was tested")
