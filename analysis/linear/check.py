@@ -17,7 +17,7 @@ from analysis.linear.decide import INVALID, OPEN, VALID, CompiledSearch
 from analysis.linear.effects import NEVER, WRITE
 from analysis.linear.explain import explain
 from analysis.linear.model import frozen, text, thawed
-from analysis.linear.objects import Tally, decide_all
+from analysis.linear.objects import decide_all, nothing_decided
 from analysis.linear.options import Options, find_model, reading_of
 from analysis.linear.plain import SHORT, PlainSearch
 from analysis.linear.rules import Conflict, conflict_of_calls, conflict_of_table
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from analysis.linear.calls import Calls
     from analysis.linear.explain import Contradiction
     from analysis.linear.model import Model, Reading
-    from analysis.linear.objects import Grouped
+    from analysis.linear.objects import Grouped, Tally
     from analysis.run_folder import Window
     from analysis.table import Table
 
@@ -151,7 +151,7 @@ def _decided(asked: _Asked) -> dict[str, Any]:
 
 def _plainly(asked: _Asked, calls: Calls) -> Tally | None:
     """Decides object by object, without the compiler; None where that takes too long."""
-    search, tally = asked.search(calls), Tally(np.full(len(calls.keys), OPEN, np.int8))
+    search, tally = asked.search(calls), nothing_decided(len(calls.keys))
     try:
         for key in range(len(calls.keys)):
             part = slice(calls.starts[key], calls.starts[key + 1])
@@ -159,6 +159,8 @@ def _plainly(asked: _Asked, calls: Calls) -> Tally | None:
             if found is None:
                 return None
             tally.verdicts[key] = VALID if found.valid else INVALID
+            if not found.valid:
+                tally.impossible[key] = calls.returned[part][found.order[-1]]
     except KeyboardInterrupt:
         asked.budget.ended = "interrupted"
         return None
@@ -174,7 +176,8 @@ def _told(asked: _Asked, grouped: Grouped, tally: Tally, *, tested: bool) -> dic
         first = invalid[0]
         conflict = tally.conflicts.get(first)
         of_key = f" of key {text(_key(asked.table, grouped, first))}" if asked.keyed else ""
-        reason, found = _contradiction(asked, conflict.calls if conflict else _rows(grouped, first), conflict, of_key)
+        rows = conflict.calls if conflict else _rows(grouped, first, int(tally.impossible[first]))
+        reason, found = _contradiction(asked, rows, conflict, of_key)
         reason += f"; {len(invalid) - 1:,} more keys are contradictory" if len(invalid) > 1 else ""
         result = _result(asked, INVALID, reason, count, keys) | found
     elif unknown:
@@ -231,9 +234,10 @@ def _contradiction(
     return f"not linearizable: {bad['text']}{of_key} {at} is impossible: {why}", {"contradiction": found}
 
 
-def _rows(grouped: Grouped, key: int) -> NDArray[np.int64]:
-    """Returns the rows of the invocations on a key."""
-    return grouped.invoked[grouped.starts[key] : grouped.starts[key + 1]]
+def _rows(grouped: Grouped, key: int, until: int = NEVER) -> NDArray[np.int64]:
+    """Returns the rows of the invocations on a key, before some row."""
+    rows = grouped.invoked[grouped.starts[key] : grouped.starts[key + 1]]
+    return rows[: np.searchsorted(rows, until)]
 
 
 def _key(table: Table, grouped: Grouped, place: int) -> Any:  # noqa: ANN401

@@ -76,6 +76,7 @@ def decide_at_a_stroke(  # noqa: PLR0913, PLR0917 - the columns of the calls
     first: int,
     end: int,
     verdicts: NDArray[np.int8],
+    impossible: NDArray[np.int64],
 ) -> int:
     """Decides the objects from `first` to `end` that are easy, as most are; the others' verdict is `OPEN`.
 
@@ -88,6 +89,7 @@ def decide_at_a_stroke(  # noqa: PLR0913, PLR0917 - the columns of the calls
         first: The first object.
         end: The one after the last.
         verdicts: int8[k], filled with `VALID`, `INVALID` or `OPEN`.
+        impossible: int64[k], filled, where invalid, with the row of the completion that could not be passed.
 
     Returns:
         How many configurations were visited.
@@ -102,18 +104,19 @@ def decide_at_a_stroke(  # noqa: PLR0913, PLR0917 - the columns of the calls
         if size < 0:
             continue
         problem = make_problem(effects, operation[begin:stop], invoked[begin:stop], returned[begin:stop], size, slots)
-        told, count = _try(problem, effects, 0, stop - begin)
+        told, count, furthest = _try(problem, effects, 0, stop - begin)
         visited += count
         if told == LINEARIZABLE:
             verdicts[key] = VALID
         elif told == IMPOSSIBLE:
             verdicts[key] = INVALID
+            impossible[key] = returned[begin + problem.call[furthest]]
     return visited
 
 
 @compiled
-def _try(problem: Problem, effects: Effects, start: int, calls: int) -> tuple[int, int]:
-    """Searches from one state, so far as a stroke goes; returns what `search` told, and how much was visited."""
+def _try(problem: Problem, effects: Effects, start: int, calls: int) -> tuple[int, int, int]:
+    """Searches from one state, so far as a stroke goes; returns what it told and visited, and the furthest return."""
     size = 64
     rows = np.zeros((size, 1 + problem.words), np.int64)
     rows[0, 0] = start
@@ -132,14 +135,14 @@ def _try(problem: Problem, effects: Effects, start: int, calls: int) -> tuple[in
         longer[:, : stack.shape[1]] = stack
         stack = longer
         told = search(problem, effects, rows, heads, following, stack, progress, effort)
-    return told, progress[ROWS]
+    return told, progress[ROWS], progress[FURTHEST]
 
 
 @compiled
 def _try_all(problem: Problem, effects: Effects, starts: NDArray[np.int64], calls: int) -> int:
     """Searches from each of some states: `LINEARIZABLE` from one, `IMPOSSIBLE` from all, or something else."""
     for start in starts:
-        told, _ = _try(problem, effects, start, calls)
+        told, _, _ = _try(problem, effects, start, calls)
         if told != IMPOSSIBLE:
             return told
     return IMPOSSIBLE

@@ -120,6 +120,8 @@ def _brief(shown: Any) -> Any:  # noqa: ANN401 - a JSON value
 
 def _latest(members: NDArray[np.int64], bad: int) -> NDArray[np.int64]:
     """Returns the operations of a window that were invoked last, and the impossible one."""
+    if len(members) <= MOST_MEMBERS:
+        return members
     return np.unique(np.append(members[-MOST_MEMBERS:], bad))
 
 

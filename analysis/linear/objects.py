@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from analysis.linear.decide import INVALID, OPEN, VALID, Decision, decide, decide_at_a_stroke
+from analysis.linear.effects import NEVER
 from analysis.linear.problem import measure
 from analysis.linear.rules import Conflict
 
@@ -61,12 +62,14 @@ class Tally:
 
     Attributes:
         verdicts: int8[k], `VALID`, `INVALID` or `OPEN`.
+        impossible: int64[k], the row of a completion up to which an invalid object is contradictory; `NEVER` for all.
         decisions: Of the objects that were searched and are not valid, by their place.
         conflicts: What the rules found, by the object's place.
         why: What ended it before all were decided.
     """
 
     verdicts: NDArray[np.int8]
+    impossible: NDArray[np.int64]
     decisions: dict[int, Decision] = field(default_factory=dict)
     conflicts: dict[int, Conflict] = field(default_factory=dict)
     why: str = ""
@@ -84,9 +87,14 @@ class Tally:
         return places
 
 
+def nothing_decided(count: int) -> Tally:
+    """Returns the tally before anything is decided."""
+    return Tally(np.full(count, OPEN, np.int8), np.full(count, NEVER, np.int64))
+
+
 def decide_all(steps: Steps, calls: Grouped, budget: Budget, rule: Rule) -> Tally:
     """Decides object by object, until a budget that all share is used up, or somebody presses Ctrl-C."""
-    tally = Tally(np.full(len(calls.starts) - 1, OPEN, np.int8))
+    tally = nothing_decided(len(calls.starts) - 1)
     try:
         _strokes(steps, calls, budget, tally)
         _searches(steps, calls, budget, rule, tally)
@@ -104,15 +112,16 @@ def cores() -> int:
 def _strokes(steps: Steps, calls: Grouped, budget: Budget, tally: Tally) -> None:
     """Decides the easy ones."""
     columns = (steps.effects, calls.operation, calls.invoked, calls.returned, calls.starts)
+    tables = tally.verdicts, tally.impossible
     keys = len(tally.verdicts)
     if len(calls.operation) < _MANY or keys == 1:
-        budget.spend(decide_at_a_stroke(*columns, 0, keys, tally.verdicts))
+        budget.spend(decide_at_a_stroke(*columns, 0, keys, *tables))
         return
     bounds = np.unique(np.searchsorted(calls.starts, np.arange(0, len(calls.operation) + _PART, _PART)).clip(0, keys))
 
     def part(at: int) -> None:
         if not budget.exhausted():
-            budget.spend(decide_at_a_stroke(*columns, int(bounds[at]), int(bounds[at + 1]), tally.verdicts))
+            budget.spend(decide_at_a_stroke(*columns, int(bounds[at]), int(bounds[at + 1]), *tables))
 
     _on_all_cores(part, range(len(bounds) - 1), budget)
 
@@ -148,6 +157,8 @@ def _search(steps: Steps, calls: Grouped, budget: Budget, rule: Rule, tally: Tal
     tally.verdicts[key] = OPEN if done.valid is None else VALID if done.valid else INVALID
     if not done.valid:
         tally.decisions[key] = done
+    if done.valid is False and done.problem:
+        tally.impossible[key] = columns[2][done.problem.call[done.furthest]]
 
 
 def _ruled(rule: Rule, tally: Tally, key: int) -> bool:
