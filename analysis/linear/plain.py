@@ -90,8 +90,10 @@ class PlainSearch:
         pending: list[tuple[int, int, int]] = []  # return, call, operation: the next to return first
         configurations = {(state, 0) for state in starts}
         order: list[int] = []
+        crashed = 0
         for _, call, returns in events:
             if not returns:
+                crashed |= (ends[call] == NEVER) << call
                 insort(pending, (ends[call], call, numbers[call]))
                 continue
             met, after = self._until(call, pending, configurations)
@@ -101,7 +103,7 @@ class PlainSearch:
             if not after:
                 held = {state for state, _ in met}
                 return Found(valid=False, order=order, states=[state for state in self._states if state in held])
-            configurations = after
+            configurations = _without_dominated(after, crashed) if crashed else after
             pending.pop(0)
         return Found(valid=True, order=order, states=[])
 
@@ -152,3 +154,16 @@ class PlainSearch:
             if after is not None:
                 self._states.setdefault(after)
         return self._after[known]
+
+
+def _without_dominated(configurations: set[tuple[State, int]], crashed: int) -> set[tuple[State, int]]:
+    """Leaves out configurations that have used up more crashed calls than another that differs in nothing else.
+
+    Whatever can follow on the one can follow on the other, which has more calls left that may still happen.
+    """
+    used: dict[tuple[State, int], list[int]] = {}
+    for state, happened in sorted(configurations, key=lambda one: (one[1] & crashed).bit_count()):
+        some = used.setdefault((state, happened & ~crashed), [])
+        if not any(fewer & happened == fewer for fewer in some):
+            some.append(happened & crashed)
+    return {(state, live | dead) for (state, live), some in used.items() for dead in some}
