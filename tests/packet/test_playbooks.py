@@ -110,8 +110,8 @@ def test_json_is_printed_when_asked_for(hosts):
 def test_a_missing_node_heals_all_others_and_is_named(hosts):
     hosts.lines.append(UNREACHABLE)
     assert hosts.refused("duration=61") == (
-        "All nodes that answer were healed, so that nobody is cut. n4 could not be reached; should its rules have gone "
-        "in before its connection broke, they end by themselves within 61 s."
+        "All nodes that answer were healed, so that nobody is cut. n4 could not be reached; should it have been cut off "
+        "before its connection broke, that ends by itself within 61 s."
     )
     assert set(hosts.rules().values()) == {""}
 
