@@ -75,7 +75,8 @@ def test_by_hand_from_the_root_and_from_inside(hosts, folder):
     shown = hosts.play(f"{where}status.yml", folder=folder).stdout
     assert "n1 n2 n3\n        n1      x  x\n        n2   x     +\n        n3   x  +\n" in shown
     assert "cut-1 (partition by nftables): active" in shown
-    hosts.play(f"{where}heal.yml", folder=folder)
+    healed = hosts.play(f"{where}heal.yml", folder=folder).stdout
+    assert "n1: " in healed.rpartition("What was ended")[2]
     assert hosts.net.hears("n1", "n3")
     assert set(hosts.rules().values()) == {""}
 
