@@ -64,7 +64,7 @@ def _windows(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             window["from_ns"] = min(window["from_ns"], part["from_ns"])
             for end in ("until_ns", "remaining_s"):
                 window[end] = None if None in (window[end], part[end]) else max(window[end], part[end])
-            window["nodes"][node] = part["title"]
+            window["nodes"][node] = _title(part)
             window["grudge"][node] = list(part.get("peers") or [])
             window["counts"][node] = part["counts"]
             if "dropped" in part:
@@ -73,6 +73,14 @@ def _windows(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         window["state"] = _state(window)
         window["restarted"] = [node for node, answer in answers.items() if _restarted(window, node, answer)]
     return sorted(windows.values(), key=lambda window: (window["from_ns"], window["name"]))
+
+
+def _title(part: dict[str, Any]) -> str:
+    """What a window does at a node; a title of shaping says how alone, not whose packets."""
+    if part["kind"] != "shape":
+        return str(part["title"])
+    ports = f" on {', '.join(part['ports'])}" if part.get("ports") else ""
+    return f"{part['title']} from {' '.join(part.get('peers') or [])}{ports}"
 
 
 def _state(window: dict[str, Any]) -> str:
@@ -114,6 +122,8 @@ def jepsen_status(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _matrix(hears: dict[str, dict[str, str]]) -> list[str]:
+    if all(mark in {"itself", "unknown"} for row in hears.values() for mark in row.values()):
+        return ["who hears whom: not probed"]
     speakers = next(iter(hears.values()), {})
     width = max(map(len, speakers), default=0)
     lines = [f"{'':{width}}  " + " ".join(f"{speaker:>{width}}" for speaker in speakers)]
@@ -139,28 +149,53 @@ def _when(window: dict[str, Any]) -> str:
 
 
 def _counted(counts: dict[str, Any]) -> str:
-    """Counts as they are called: ``1,234 dropped packets``."""
-    words = [
-        f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items() if not isinstance(value, (dict, list))
-    ]
+    """Counts as they are called, ``1,234 dropped packets``; of what did not happen the first alone, the proof."""
+    told = {
+        name: value
+        for name, value in counts.items()
+        if not (value is None or isinstance(value, (dict, list)) or name.endswith(("_at_ns", "late_s")))
+        and not (name == "processes" and "killed" in counts)
+    }
+    words = []
+    for number, (name, value) in enumerate(told.items()):
+        if isinstance(value, bool):
+            words += [name] if value else []
+        elif isinstance(value, str):
+            words.append(f"{name}: {value}")
+        elif name == "stopped_s":
+            words.append(f"{value:,.1f} s of standing still")
+        elif value or not number:
+            words.append(f"{value:,} {name.replace('_', ' ')}")
     return ", ".join(words)
+
+
+def _of_node(window: dict[str, Any], node: str) -> str:
+    """What a window does at one node, and what that came to; nothing before it has begun."""
+    dropped = window["dropped"].get(node)
+    peers = ", ".join(f"{peer} {count:,}" for peer, count in dropped.items()) if dropped else ""
+    counted = "" if window["state"] == "armed" else peers or _counted(window["counts"][node])
+    return f"  {node} {window['nodes'][node]}" + (f" ({counted})" if counted else "")
 
 
 def _armed(windows: list[dict[str, Any]]) -> list[str]:
     lines = []
+    shown: dict[str, dict[str, str]] = {}
     for window in windows:
         total: dict[str, Any] = {}
         for counts in window["counts"].values():
             for name, value in counts.items():
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
                     total[name] = total.get(name, 0) + value
-        said = ", ".join(part for part in (_when(window), _counted(total)) if part)
+        counted = "" if window["state"] == "armed" else _counted(total)
+        said = ", ".join(part for part in (_when(window), counted) if part)
         lines.append(f"{window['name']} ({window['kind']} by {window['backend']}): {said}")
-        for node, title in window["nodes"].items():
-            dropped = window["dropped"].get(node)
-            peers = ", ".join(f"{peer} {count:,}" for peer, count in dropped.items()) if dropped else ""
-            counted = peers or _counted(window["counts"][node])
-            lines.append(f"  {node} {title}" + (f" ({counted})" if counted else ""))
+        # One that flaps has many windows that will all do the same.
+        same = next((name for name, nodes in shown.items() if nodes == window["nodes"]), None)
+        if window["state"] == "armed" and same:
+            lines.append(f"  as {same}")
+        else:
+            lines += [_of_node(window, node) for node in window["nodes"]]
+        shown.setdefault(window["name"], window["nodes"])
         lines += [f"  {node} has started anew inside it: its part is gone" for node in window["restarted"]]
     return lines or ["nothing is armed"]
 

@@ -38,6 +38,9 @@ MISTAKES = [
     ("install.yml -e db=redis -e redis_quorumm=2", "redis has no option 'redis_quorumm'; known: redis_client, "),
     ("install.yml -e db=redis --limit n2 -e variant=x", "redis has no variant 'x'; known: default, safe"),
     ("install.yml -e db=redis -e target=nowhere", "No host matches 'nowhere' in the inventory."),
+    ("slow.yml -e delay=10", "there is no option 'delay'; did you mean delay_ms?"),
+    ("partition.yml -e topolgy=bridge", "there is no option 'topolgy'; did you mean topology?"),
+    ("kill.yml -e db=redis -e target=one", "No host matches 'one' in the inventory."),
     *(
         (
             f"{play} -e target=unwilling",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,8 @@ def test_by_hand_from_the_root_and_from_inside(hosts, folder):
     shown = hosts.play(f"{where}status.yml", folder=folder).stdout
     assert "n1 n2 n3\n        n1      x  x\n        n2   x     +\n        n3   x  +\n" in shown
     assert "cut-1 (partition by nftables): active" in shown
-    hosts.play(f"{where}heal.yml", folder=folder)
+    healed = hosts.play(f"{where}heal.yml", folder=folder).stdout
+    assert "n1: " in healed.rpartition("What was ended")[2]
     assert hosts.net.hears("n1", "n3")
     assert set(hosts.rules().values()) == {""}
 
@@ -101,6 +103,27 @@ def test_options_become_the_grudge_and_the_file_tells(hosts, tmp_path, extra, cu
     assert {node: set(peers) for node, peers in window["grudge"].items()} == cut
 
 
+def test_only_ports_rejected_flapping_and_aimed_at_a_primary(hosts, tmp_path):
+    what = ["topology=isolate", "node=primary", "primaries=n2", "only='tcp 9092, udp 53'", "reject=true"]
+    hosts.play("playbooks/partition.yml", *what, "flapping=20,3", "duration=50")
+    hosts.play("playbooks/status.yml", "probe=false", f"file={tmp_path}/status.json")
+    windows = json.loads((tmp_path / "status.json").read_text())["windows"]
+    assert [window["name"] for window in windows] == ["cut-1.1", "cut-1.2", "cut-1.3"]
+    assert [window["state"] for window in windows[:2]] == ["active", "armed"]
+    assert windows[1]["from_ns"] - windows[0]["until_ns"] == 3_000_000_000
+    assert windows[0]["grudge"] == {"n1": ["n2"], "n2": ["n1", "n3"], "n3": ["n2"]}
+    assert hosts.net.hears("n1", "n2")  # no other traffic is cut
+    for node, rules in hosts.rules().items():
+        assert "reject with tcp reset" in rules, node
+        assert all(re.search(port, rules) for port in (r"tcp \w+ .*9092", r"udp \w+ .*53")), rules
+
+
+def test_a_target_without_hosts_is_no_success(hosts):
+    done = hosts.play("playbooks/partition.yml", "target=one", check=False)
+    assert done.returncode != 0
+    assert "No host matches 'one' in the inventory." in done.stdout + done.stderr
+
+
 def test_json_is_printed_when_asked_for(hosts):
     shown = hosts.play("playbooks/status.yml", "format=json", "probe=false").stdout
     text = shown.partition("msg: |-\n")[2].partition("\n\n")[0]
@@ -110,8 +133,8 @@ def test_json_is_printed_when_asked_for(hosts):
 def test_a_missing_node_heals_all_others_and_is_named(hosts):
     hosts.lines.append(UNREACHABLE)
     assert hosts.refused("duration=61") == (
-        "All nodes that answer were healed, so that nobody is cut. n4 could not be reached; should its rules have gone "
-        "in before its connection broke, they end by themselves within 61 s."
+        "All nodes that answer were healed, so that nobody is cut. n4 could not be reached; should it have been cut "
+        "off before its connection broke, that ends by itself within 61 s."
     )
     assert set(hosts.rules().values()) == {""}
 
