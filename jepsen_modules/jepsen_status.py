@@ -77,6 +77,9 @@ windows:
     remaining_s: {description: "Seconds until its end, 0 behind it, null for never.", type: float}
     peers: {description: "For each peer that it concerns, its addresses.", type: dict}
     counts: {description: "What it did, by the name of the count, such as C(dropped_bytes).", type: dict}
+    direction:
+      description: "Of a partition, C(in), or C(out) where it is the clients, its I(peers), that do not hear this node."
+      type: str
     dropped: {description: "Of a partition, for each peer, how many packets were dropped.", type: dict}
     ports: {description: "Of a partition, the ports that alone are cut; none for all traffic.", type: list}
     reject: {description: "Of a partition, whether it answers what it drops.", type: bool}
