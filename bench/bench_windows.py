@@ -1,9 +1,9 @@
 """What armed windows of partitions cost each packet that none of them cuts now, between network namespaces; needs root.
 
-`bench_windows.py [--packets 100000] [--json]`: nodes send packets to one that has so many windows armed, a peer of these
+`bench_windows.py [--packets 100000] [--json]`: nodes send packets to one that has so many windows armed, a peer of them
 and a stranger to them; nanoseconds a packet, sending and receiving together, least of several rounds, beside the same
-without any window. The first half is over and the rest is to come, as in the middle of a long timeline. Goal: a thousand
-windows cost a peer's packet at most twice what ten cost.
+without any window. The first half is over and the rest is to come, as in the middle of a long timeline. Goal: a
+thousand windows cost a peer's packet at most twice what ten cost.
 """
 
 import argparse

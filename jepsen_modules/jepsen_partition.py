@@ -15,33 +15,12 @@ description:
   - C(clients) may stand for the clients of a test, which run on the controller. Then this node drops what they send to
     certain ports, or what it sends them from these, and nothing else of the controller's.
   - Where windows overlap, a packet counts for the first of them, and windows that reject come after all others.
+extends_documentation_fragment:
+  - jepsen_nodes
+  - jepsen_nodes.armed
 options:
   nodes:
     description: Inventory names of all nodes of the cluster. In I(topology=halves) the first ones are the minority.
-    type: list
-    elements: str
-    required: true
-  node:
-    description: The inventory name of this node.
-    type: str
-    required: true
-  addresses:
-    description:
-      - For each node, the address or addresses (or names) that the inventory has for it. They are looked up on this
-        node, and the inventory name is too; all that is found is dropped, IPv4 and IPv6.
-    type: dict
-    default: {}
-  faults_allowed:
-    description:
-      - For each node, whether its inventory says C(faults_allowed=true). If one of I(nodes) is not allowed, nothing is
-        done on any of them.
-    type: dict
-    default: {}
-  controllers:
-    description: Addresses or names that are always heard, besides the SSH client of this very connection.
-    type: list
-    elements: str
-    default: []
   topology:
     description: Who is cut off from whom. C(halves) where neither this nor I(windows) is given.
     type: str
@@ -101,14 +80,7 @@ options:
     description: For what I(topology) draws. The same seed draws the same.
     type: int
     default: 0
-  name:
-    description: Name of the window that I(topology) makes.
-    type: str
-    default: cut-1
-  duration_s:
-    description: How long I(topology) lasts from now, in seconds, or C(forever), which lasts until jepsen_heal.
-    type: str
-    default: "600"
+  name: {default: cut-1}
   windows:
     description: A whole timeline instead of I(topology).
     type: list
@@ -255,11 +227,9 @@ applied_at_ns:
 import re
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.jepsen_address import (
-    AddressError,
     own_addresses,
     peer_addresses,
     refuse_controllers,
@@ -268,11 +238,11 @@ from ansible.module_utils.jepsen_address import (
 )
 from ansible.module_utils.jepsen_clients import CLIENTS, has_clients, peers_of, wrong_with_clients
 from ansible.module_utils.jepsen_cut_chains import in_order, layout
-from ansible.module_utils.jepsen_grudge import TOPOLOGIES, GrudgeError, check_grudge, flap, make_grudge
+from ansible.module_utils.jepsen_grudge import TOPOLOGIES, check_grudge, flap, make_grudge
+from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_nft import (
     BACKEND,
     Nft,
-    NftError,
     ReadBackError,
     Rule,
     describe,
@@ -292,6 +262,9 @@ from ansible.module_utils.jepsen_window import (
     check_windows,
     refuse_forbidden,
 )
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 PEER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
@@ -457,7 +430,7 @@ def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule], old: list[str]) -
         )
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def partition(module: AnsibleModule) -> dict[str, Any]:
     """Does the module's work and returns its result."""
     started_at_ns = time.time_ns()
     wrong = check_node(module.params)
@@ -497,14 +470,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(
-        argument_spec=ARGUMENTS, mutually_exclusive=[("topology", "windows")], supports_check_mode=True
-    )
-    try:
-        result = run(module)
-    except (RefusedError, GrudgeError, AddressError, NftError) as error:
-        module.fail_json(msg=str(error), changed=isinstance(error, ReadBackError))
-    module.exit_json(**result)
+    run(partition, ARGUMENTS, mutually_exclusive=[("topology", "windows")])
 
 
 if __name__ == "__main__":

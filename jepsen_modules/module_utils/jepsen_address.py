@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from ansible.module_utils.jepsen_error import FaultError
+
 # Of all look-ups together. A resolver that nobody answers would take its time for each name.
 RESOLVE_BOUND_S = 3.0
 
 
-class AddressError(Exception):
+class AddressError(FaultError):
     """A peer without an address, or one that must not be cut; the text is a sentence for the user."""
 
 

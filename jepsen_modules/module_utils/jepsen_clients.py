@@ -37,7 +37,7 @@ def wrong_with_clients(
     if not they_listen and not they_speak:
         return "clients are cut off in one direction and together with nobody else: give others a window of their own"
     if not ports:
-        return "clients are cut off on certain ports only, since SSH comes the same way: name them, as 'tcp 5432'"
+        return "clients are cut off on certain ports only, since SSH comes the same way: say which, as tcp 5432"
     if reject:
         return "what is cut between clients and nodes is dropped, and never answered: leave reject out"
     closed = next((number for number in ports.get("tcp", ()) if number in {SSH_PORT, *ssh_ports}), None)
@@ -53,5 +53,5 @@ def bearers(grudge: dict[str, list[str]]) -> list[str]:
 
 
 def peers_of(node: str, grudge: dict[str, list[str]]) -> tuple[list[str], str]:
-    """Returns a node's part of a grudge: its peers, and whether it drops what comes ``in`` from them or goes ``out``."""
+    """Returns a node's part of a grudge: its peers, and whether what comes ``in`` from them or goes ``out`` is cut."""
     return ([CLIENTS], "out") if node in grudge.get(CLIENTS, []) else (grudge.get(node, []), "in")

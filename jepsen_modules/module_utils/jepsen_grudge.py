@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Tuple
 
 from ansible.module_utils.jepsen_clients import CLIENTS, NO_NODE
+from ansible.module_utils.jepsen_error import FaultError
 from ansible.module_utils.jepsen_target import (
     TargetError,
     minority_count,
@@ -24,7 +25,7 @@ Cut = Tuple[Dict[str, List[str]], str]  # a grudge and its title
 FLAPS_LIMIT = 100
 
 
-class GrudgeError(ValueError):
+class GrudgeError(FaultError, ValueError):
     """A topology that cannot be made; its text is a sentence for the user."""
 
 

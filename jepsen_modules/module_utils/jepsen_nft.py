@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable
 
 from ansible.module_utils.jepsen_clients import CLIENTS
+from ansible.module_utils.jepsen_error import FaultError
 
 # Identifier of our probes' echo requests: dropped like everything else from a peer, but not counted, so that looking at
 # a window does not make it look as if it had bitten.
@@ -44,12 +45,14 @@ CONTROLLERS = "exempt: controllers"
 Runner = Callable[[list[str], str], tuple[int, str, str]]
 
 
-class NftError(Exception):
+class NftError(FaultError):
     """nft refused; the text says what was attempted, what it printed and what to do."""
 
 
 class ReadBackError(NftError):
     """The rules were committed, and are not what they should be."""
+
+    changed = True
 
 
 @dataclass(frozen=True)
