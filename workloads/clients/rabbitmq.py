@@ -12,18 +12,19 @@ closed, or that stayed silent, nobody knows what went through.
 """
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from pika.exceptions import AMQPError
 
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.clients.rabbitmq_amqp import Amqp, AmqpTimeoutError, Message
-from workloads.clients.rabbitmq_management import POLL_S, Management
+from workloads.clients.rabbitmq_management import Management
 from workloads.inputs import Cluster, parse_options
 
 PREFIX = "jepsen."  # of the queues' names, for the policy that mirrors them
 REPLICATED_S = 30.0  # bound on the wait until a new queue is on all nodes
+POLL_S = 0.1
 DRAIN_MESSAGES = 200  # of one drain
 TAKING_ERRORS = (AMQPError, AmqpTimeoutError, OSError)
 
@@ -34,13 +35,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a client of RabbitMQ must know of the cluster.
 
     Attributes:
-        queue: What the queue is: `classic` is on one node, `mirrored` and `quorum` on all.
+        queue: What the queue is: a classic one, mirrored on all nodes, or a quorum queue with a member on each.
         heals: Whether nodes that were parted come together by themselves, so that it can be waited for.
     """
 
     port: Port = 5672
     management_port: Port = 15672
-    queue: Literal["classic", "mirrored", "quorum"] = "mirrored"
+    queue: Literal["mirrored", "quorum"] = "mirrored"
     heals: bool = True
 
 
@@ -55,7 +56,8 @@ class RabbitmqClient(Client):
 
     def set_up(self) -> None:
         """Declares the queue through this node, which leads it, and waits until it is on all nodes."""
-        quorum = {"x-queue-type": "quorum", "x-quorum-initial-group-size": len(self.cluster.nodes)}
+        everywhere = len(self.cluster.nodes)
+        quorum = {"x-queue-type": "quorum", "x-quorum-initial-group-size": everywhere}
         with self._management() as management:
             if self._options.queue == "mirrored":
                 mirrors = {"ha-mode": "all", "ha-sync-mode": "automatic"}
@@ -63,7 +65,7 @@ class RabbitmqClient(Client):
             self.open()
             self._connected.declare(self._queue, quorum if self._options.queue == "quorum" else {})
             deadline = time.monotonic() + REPLICATED_S
-            while missing := management.unreplicated(self._queue, self._replicas):
+            while missing := management.unreplicated(self._queue, everywhere):
                 if time.monotonic() > deadline:
                     raise AmqpTimeoutError(f"{missing}, {REPLICATED_S:g} s after it was declared")
                 time.sleep(POLL_S)
@@ -90,12 +92,9 @@ class RabbitmqClient(Client):
             amqp.close()
         if not self._options.heals:
             return None
+        everywhere = len(self.cluster.nodes)
         with self._management() as management:
-            return management.parted(len(self.cluster.nodes)) or management.unreplicated(self._queue, self._replicas)
-
-    @property
-    def _replicas(self) -> int:
-        return 1 if self._options.queue == "classic" else len(self.cluster.nodes)
+            return management.parted(everywhere) or management.unreplicated(self._queue, everywhere)
 
     @property
     def _connected(self) -> Amqp:

@@ -1,7 +1,7 @@
 """AMQP 0-9-1 as far as the workloads need it: a connection with one channel, on which every call is bounded.
 
-pika's own blocking connection waits for a confirmation for ever. Here each call runs pika's event loop until the answer,
-the end of the connection or the time-out comes, so nothing needs a thread to interrupt it.
+pika's own blocking connection waits for a confirmation for ever. Here each call runs pika's event loop until the
+answer, the end of the connection or the time-out comes, so nothing needs a thread to interrupt it.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pika
 from pika import spec
 from pika.adapters.select_connection import IOLoop
-from pika.exceptions import AMQPError, ConnectionClosedByClient, ConnectionWrongStateError, UnroutableError
+from pika.exceptions import ConnectionClosedByClient
 
 from workloads.clients.base import NotAppliedError
 
@@ -57,8 +57,7 @@ class Amqp:
             host=address,
             port=port,
             connection_attempts=1,
-            # None: a client that holds a lock has nothing to say meanwhile.
-            heartbeat=0,
+            heartbeat=0,  # none: a client that holds a lock has nothing to say meanwhile
             socket_timeout=timeout_s,
             stack_timeout=timeout_s,
         )
@@ -71,9 +70,7 @@ class Amqp:
         )
         try:
             self._call("the connection", lambda: None)
-            self._channel = self._call(
-                "the channel", lambda: self._connection.channel(on_open_callback=self._answered)
-            )
+            self._channel = self._call("the channel", lambda: self._connection.channel(on_open_callback=self._answered))
             self._channel.add_on_close_callback(self._ended)
             self._channel.add_on_return_callback(self._returned)
             self._channel.add_callback(self._answered, [spec.Basic.GetEmpty], one_shot=False)
@@ -104,13 +101,11 @@ class Amqp:
         """Puts a message into a queue and waits until the server has confirmed it.
 
         Raises:
-            NotAppliedError: There is no such queue, or the connection had ended before anything was sent.
+            NotAppliedError: There is no such queue.
             NackedError: The server did not take it, as far as it knows.
             AmqpTimeoutError: It was not confirmed in time.
             AMQPError: The connection ended meanwhile.
         """
-        if not self.is_usable():
-            raise NotAppliedError from self._end
         self._is_returned = False
         properties = pika.BasicProperties(delivery_mode=PERSISTENT)
         ask = partial(self._channel.basic_publish, "", queue, body, properties, mandatory=True)
@@ -118,11 +113,10 @@ class Amqp:
         if isinstance(answer.method, spec.Basic.Nack):
             raise NackedError("the message was not taken")
         if self._is_returned:
-            raise NotAppliedError from UnroutableError([])
+            raise NotAppliedError("unroutable: no queue took the message")
 
     def get(self, queue: str) -> Message | None:
         """Takes the first message of a queue; None if it is empty."""
-        self._answer = None
         answer = self._call("the message", lambda: self._channel.basic_get(queue, callback=self._got))
         return answer if isinstance(answer, Message) else None
 
@@ -180,6 +174,12 @@ class Amqp:
     def _returned(self, *_message: object) -> None:
         self._is_returned = True
 
-    def _ended(self, _what: object, why: Exception | str) -> None:
-        self._end = self._end or (why if isinstance(why, Exception) else AMQPError(why))
+    def _ended(self, _what: object, why: Exception) -> None:
+        self._end = self._end or innermost(why)
         self._loop.stop()
+
+
+def innermost(error: Exception) -> Exception:
+    """Returns what went wrong in the first place: pika wraps it several times, and says nothing of it in the end."""
+    within = [*getattr(error, "exceptions", []), getattr(error, "exception", None), *error.args]
+    return next((innermost(inner) for inner in within if isinstance(inner, Exception)), error)

@@ -1,14 +1,10 @@
 """RabbitMQ's management interface: what AMQP does not tell of nodes, partitions and mirrors."""
 
-import time
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
-
-POLL_S = 0.1
-FRESH_S = 5.0  # bound on the wait until a node has looked at itself again, which it does once a second
 
 
 class Management:
@@ -23,7 +19,7 @@ class Management:
         self._session.mount("http://", HTTPAdapter(max_retries=0))
         self._session.trust_env = False  # a proxy of the environment must not stand between client and node
 
-    def __enter__(self) -> "Management":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -46,29 +42,16 @@ class Management:
         return None if usable == wanted else f"the queue has {usable} of {wanted} replicas up to date"
 
     def parted(self, wanted: int) -> str | None:
-        """Returns what this node lacks to see so many nodes, and no partition on any of them; None: nothing.
+        """Returns what this node lacks to see so many nodes and to remember no partition; None: nothing.
 
-        That nodes run is told as it is now, a partition as each node last saw it; so what counts is what they see later
-        than the moment in which all ran.
+        Both are asked of the node as it is now. `nodes` tells partitions too, but as they were up to 5 s ago; this
+        check of its health is deprecated, and the only one that looks.
         """
-        seen = self._nodes()
-        if len(seen) != wanted:
-            return f"it sees {len(seen)} of {wanted} nodes running"
-        deadline = time.monotonic() + FRESH_S
-        while stale := [name for name, node in (later := self._nodes()).items() if not _is_later(node, seen.get(name))]:
-            if time.monotonic() > deadline:
-                return f"nothing new is heard of {stale[0]}"
-            time.sleep(POLL_S)
-        if len(later) != wanted:
-            return f"it sees {len(later)} of {wanted} nodes running"
-        for name, node in later.items():
-            if node.get("partitions"):
-                return f"{name} remembers a partition from {', '.join(node['partitions'])}"
-        return None
-
-    def _nodes(self) -> dict[str, dict[str, Any]]:
-        """The nodes that run, as this one sees them, by name."""
-        return {node["name"]: node for node in self._get("nodes") if node.get("running")}
+        running = sum(node.get("running", False) for node in self._get("nodes"))
+        if running != wanted:
+            return f"it sees {running} of {wanted} nodes running"
+        health = self._get("healthchecks/node")
+        return None if health["status"] == "ok" else str(health.get("reason", health["status"]))
 
     def _get(self, path: str) -> Any:  # noqa: ANN401  (JSON)
         return self._call("GET", path).json()
@@ -77,10 +60,3 @@ class Management:
         response = self._session.request(method, self._url + path, timeout=self._timeout_s, **request)
         response.raise_for_status()
         return response
-
-
-def _is_later(node: dict[str, Any], before: dict[str, Any] | None) -> bool:
-    """Returns whether a node has looked at itself since: its age is a part of what it tells. It may have restarted."""
-    if "uptime" not in node or "partitions" not in node:
-        return False
-    return before is None or "uptime" not in before or bool(node["uptime"] != before["uptime"])
