@@ -18,6 +18,7 @@ class Database:
         write: a command that keeps something, on a node that may (on others it says no), and prints `wrote` then.
         read: a command that prints it, and nothing where it is not.
         first_is_primary: whether the first node begins as the primary.
+        has_primary: whether there is one; where every queue has its own leader there is not.
     """
 
     processes: frozenset[str]
@@ -28,6 +29,7 @@ class Database:
     read: str
     logs: frozenset[str] = frozenset()
     first_is_primary: bool = False
+    has_primary: bool = True
 
 
 DATABASES = {
@@ -38,6 +40,16 @@ DATABASES = {
         unit="etcd",
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
+    ),
+    "rabbitmq": Database(
+        processes=frozenset({"beam.smp"}),
+        version="3.10.8",
+        port=5672,
+        unit="rabbitmq-server",
+        write="rabbitmqctl -q add_vhost v && echo wrote",
+        read="rabbitmqctl -q list_vhosts | grep -x v",
+        logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
+        has_primary=False,
     ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),

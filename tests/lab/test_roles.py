@@ -100,6 +100,8 @@ def test_a_second_time_changes_nothing(cluster: Cluster, verb: str) -> None:
 
 
 def test_one_primary_says_so(cluster: Cluster) -> None:
+    if not cluster.known.has_primary:
+        pytest.skip(f"{cluster.db} has none")
     (line,) = [line for line in cluster.verb("primary").splitlines() if "primary: " in line]
     primary = line.split("primary: ")[1].strip("'")
     assert primary == "n1" if cluster.known.first_is_primary else primary in cluster.lab.nodes

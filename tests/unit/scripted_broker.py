@@ -82,8 +82,8 @@ class ScriptedBroker:
         if isinstance(got, frame.ProtocolHeader):
             properties = {"capabilities": {"basic.nack": True, "publisher_confirms": True}}
             self._send(0, spec.Connection.Start(server_properties=properties))
-        elif isinstance(got, frame.Body):
-            self._body = got.fragment
+        elif isinstance(got, frame.Body) or (isinstance(got, frame.Header) and not got.body_size):
+            self._body = got.fragment if isinstance(got, frame.Body) else b""
             return self._end_publish(self._next(self.publishing))
         elif isinstance(got, frame.Method):
             return self._answer_method(got.channel_number, got.method)

@@ -65,7 +65,7 @@ def test_values_go_in_and_come_out_once(broker: ScriptedBroker, queue: RabbitmqQ
         ("return", "fail", "NotApplied: unroutable: no queue took the message"),
         ("nack", "info", "NackedError: the message was not taken"),
         ("silence", "info", "AmqpTimeoutError: the confirmation took more than 0.3 s"),
-        ("close", "info", "ConnectionClosedByBroker: (320) 'CONNECTION_FORCED"),
+        ("close", "info", "ConnectionClosedByBroker: (320"),
         ("drop", "info", "StreamLostError: "),
     ],
 )
@@ -171,9 +171,7 @@ def test_a_holder_whose_connection_ended_lets_go_all_the_same(broker: ScriptedBr
     broker.hang_up()
     assert complete(mutex, "release", None) == ("ok", None, None)
     assert complete(mutex, "release", None).type == "fail"
-    assert complete(mutex, "acquire", None).type == "ok", (
-        "the end of its connection gave the message back"
-    )
+    assert complete(mutex, "acquire", None).type == "ok", "the end of its connection gave the message back"
 
 
 @pytest.mark.parametrize("how", ["silence", "close", "drop"])
