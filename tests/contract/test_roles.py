@@ -162,6 +162,21 @@ def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
     assert "ETCD_INITIAL_CLUSTER=n1=http://[2001:db8::1]:2380,n2=http://[2001:db8::2]:2380," in text
 
 
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_rabbitmq_gives_every_node_a_name_that_erlang_takes_and_resolves(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    names = {host: host if kind == "names" else f"{host}.jepsen" for host in inventory}
+    for host, contract in render("rabbitmq", kind).items():
+        files = {Path(file["path"]).name: file["content"].splitlines() for file in contract["files"]}
+        assert f"NODENAME=rabbit@{names[host]}" in files["rabbitmq-env.conf"]
+        assert "USE_LONGNAME=true" in files["rabbitmq-env.conf"]
+        for number, (peer, address) in enumerate(addresses(inventory).items(), start=1):
+            assert f"cluster_formation.classic_config.nodes.{number} = rabbit@{names[peer]}" in files["rabbitmq.conf"]
+            assert (f"{address} {names[peer]}" in files["hosts"]) == (kind != "names")
+        assert ("{inet6, true}." in files["inetrc"]) == (kind == "ipv6")
+        assert any("-proto_dist inet6_tcp" in line for line in files["rabbitmq-env.conf"]) == (kind == "ipv6")
+
+
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
     """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
     return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}
