@@ -39,6 +39,16 @@ DATABASES = {
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
     ),
+    "postgresql": Database(
+        processes=frozenset({"postgres"}),
+        version="15.20",
+        port=5432,
+        unit="postgresql@15-main",
+        write="psql -h localhost -U jepsen -qc 'CREATE TABLE k AS SELECT 1 AS v' && echo wrote",
+        read="psql -h localhost -U jepsen -Atc 'TABLE k'",
+        logs=frozenset({"postgresql-15-main.log"}),
+        first_is_primary=True,
+    ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),
         version="7.0.15",
