@@ -4,6 +4,7 @@ from workloads.clients.base import Client
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.noop import NoopRegister, NoopSet
 from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
+from workloads.clients.postgresql import PostgresqlSet
 from workloads.clients.redis import RedisSet
 from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
@@ -12,6 +13,7 @@ CLIENTS: dict[str, dict[str, type[Client]]] = {
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "noop": {"register": NoopRegister, "set": NoopSet},
     "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},
+    "postgresql": {"set": PostgresqlSet},
     "redis": {"set": RedisSet},
 }
 """Database: workload: the client that drives it."""

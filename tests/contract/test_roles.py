@@ -55,7 +55,7 @@ def specs(role: str) -> dict[str, Any]:
 
 
 def test_there_are_databases() -> None:
-    assert {"etcd", "redis"} <= set(DATABASES)
+    assert {"etcd", "postgresql", "redis"} <= set(DATABASES)
     assert sorted(path.parents[1].name for path in ROLES.glob("*/vars/main.yml") if contract_of(path)) == DATABASES
 
 
@@ -101,7 +101,7 @@ def test_public_variables_carry_the_roles_name(role: str) -> None:
 
 @pytest.mark.parametrize("db", DATABASES)
 def test_variants_set_only_declared_variables_to_values_of_their_type(db: str) -> None:
-    types = {"int": int, "str": str, "list": list, "dict": dict}
+    types = {"bool": bool, "int": int, "str": str, "list": list, "dict": dict}
     options = specs(db)["main"]["options"]
     variants = {path.stem: load(path) for path in (ROLES / db / "variants").glob("*.yml")}
     assert "default" in variants

@@ -50,6 +50,15 @@ DATABASES = {
         read="rabbitmqctl -q list_vhosts | grep -x v",
         logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
         has_primary=False,
+    "postgresql": Database(
+        processes=frozenset({"postgres"}),
+        version="15.20",
+        port=5432,
+        unit="postgresql@15-main",
+        write="psql -h localhost -U jepsen -qc 'CREATE TABLE k AS SELECT 1 AS v' && echo wrote",
+        read="psql -h localhost -U jepsen -Atc 'TABLE k'",
+        logs=frozenset({"postgresql-15-main.log"}),
+        first_is_primary=True,
     ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),
