@@ -4,6 +4,7 @@ from workloads.clients.base import Client
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.noop import NoopRegister, NoopSet
 from workloads.clients.redis import RedisSet
+from workloads.clients.zookeeper import ZookeeperList, ZookeeperRegister
 from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 
@@ -11,6 +12,7 @@ CLIENTS: dict[str, dict[str, type[Client]]] = {
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "noop": {"register": NoopRegister, "set": NoopSet},
     "redis": {"set": RedisSet},
+    "zookeeper": {"list-cas": ZookeeperList, "register": ZookeeperRegister},
 }
 """Database: workload: the client that drives it."""
 
