@@ -162,6 +162,18 @@ def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
     assert "ETCD_INITIAL_CLUSTER=n1=http://[2001:db8::1]:2380,n2=http://[2001:db8::2]:2380," in text
 
 
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    hosts = [f"[{a}]" if ":" in a else a for a in addresses(inventory).values()]
+    servers = [f"server.{number}={host}:2888:3888" for number, host in enumerate(hosts, start=1)]
+    for number, contract in enumerate(render("zookeeper", kind).values(), start=1):
+        written = {file["path"].rpartition("/")[2]: file["content"] for file in contract["files"]}
+        assert [line for line in written["zoo.cfg"].splitlines() if line.startswith("server.")] == servers
+        assert written["myid"] == f"{number}\n"
+        assert contract["client"] == {"port": 2181, "sync": False}
+
+
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
     """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
     return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}

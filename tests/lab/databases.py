@@ -30,6 +30,8 @@ class Database:
     first_is_primary: bool = False
 
 
+ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
+
 DATABASES = {
     "etcd": Database(
         processes=frozenset({"etcd"}),
@@ -48,5 +50,13 @@ DATABASES = {
         read="redis-cli get k",
         logs=frozenset({"redis-server.log", "redis-sentinel.log"}),
         first_is_primary=True,
+    ),
+    "zookeeper": Database(
+        processes=frozenset({"java"}),
+        version="3.8.0",
+        port=2181,
+        unit="zookeeper",
+        write=f"{ZOOKEEPER} create /k v 2>&1 | grep -q '^Created /k' && echo wrote",
+        read=f"{ZOOKEEPER} get /k 2>/dev/null | grep -x v",
     ),
 }

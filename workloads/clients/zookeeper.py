@@ -121,7 +121,8 @@ class ZookeeperList(ZookeeperClient):
         """Adds an element, or reads all in the order in which they came."""
         if f == "add":
             elements, version = self._read_to_write()
-            self._write([*elements, value], version)
+            elements.append(value)
+            self._write(elements, version)
             return value
         found: list[int] = self._read(sync=True)[0]
         return found

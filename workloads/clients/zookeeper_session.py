@@ -112,7 +112,7 @@ class Session:
         return bool(self._kazoo.connected)
 
     def close(self) -> None:
-        """Ends connection and threads; never raises. The server forgets the session by itself: closing it is a write."""
+        """Ends connection and threads; never raises. The server forgets the session itself: to close it is a write."""
         self._handler.cut()
         with suppress(Exception):
             self._kazoo.stop()
