@@ -3,18 +3,20 @@
 from workloads.clients.base import Client
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.noop import NoopRegister, NoopSet
-from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
 from workloads.clients.postgresql import PostgresqlSet
+from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
 from workloads.clients.redis import RedisSet
+from workloads.clients.zookeeper import ZookeeperList, ZookeeperRegister
 from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 
 CLIENTS: dict[str, dict[str, type[Client]]] = {
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "noop": {"register": NoopRegister, "set": NoopSet},
-    "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},
     "postgresql": {"set": PostgresqlSet},
+    "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},
     "redis": {"set": RedisSet},
+    "zookeeper": {"list-cas": ZookeeperList, "register": ZookeeperRegister},
 }
 """Database: workload: the client that drives it."""
 

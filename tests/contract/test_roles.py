@@ -177,6 +177,18 @@ def test_rabbitmq_gives_every_node_a_name_that_erlang_takes_and_resolves(kind: s
         assert any("-proto_dist inet6_tcp" in line for line in files["rabbitmq-env.conf"]) == (kind == "ipv6")
 
 
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    hosts = [f"[{a}]" if ":" in a else a for a in addresses(inventory).values()]
+    servers = [f"server.{number}={host}:2888:3888" for number, host in enumerate(hosts, start=1)]
+    for number, contract in enumerate(render("zookeeper", kind).values(), start=1):
+        written = {file["path"].rpartition("/")[2]: file["content"] for file in contract["files"]}
+        assert [line for line in written["zoo.cfg"].splitlines() if line.startswith("server.")] == servers
+        assert written["myid"] == f"{number}\n"
+        assert contract["client"] == {"port": 2181, "sync": False}
+
+
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
     """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
     return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}

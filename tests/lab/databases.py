@@ -32,6 +32,8 @@ class Database:
     has_primary: bool = True
 
 
+ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
+
 DATABASES = {
     "etcd": Database(
         processes=frozenset({"etcd"}),
@@ -41,15 +43,6 @@ DATABASES = {
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
     ),
-    "rabbitmq": Database(
-        processes=frozenset({"beam.smp"}),
-        version="3.10.8",
-        port=5672,
-        unit="rabbitmq-server",
-        write="rabbitmqctl -q add_vhost v && echo wrote",
-        read="rabbitmqctl -q list_vhosts | grep -x v",
-        logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
-        has_primary=False,
     "postgresql": Database(
         processes=frozenset({"postgres"}),
         version="15.20",
@@ -60,6 +53,16 @@ DATABASES = {
         logs=frozenset({"postgresql-15-main.log"}),
         first_is_primary=True,
     ),
+    "rabbitmq": Database(
+        processes=frozenset({"beam.smp"}),
+        version="3.10.8",
+        port=5672,
+        unit="rabbitmq-server",
+        write="rabbitmqctl -q add_vhost v && echo wrote",
+        read="rabbitmqctl -q list_vhosts | grep -x v",
+        logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
+        has_primary=False,
+    ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),
         version="7.0.15",
@@ -69,5 +72,13 @@ DATABASES = {
         read="redis-cli get k",
         logs=frozenset({"redis-server.log", "redis-sentinel.log"}),
         first_is_primary=True,
+    ),
+    "zookeeper": Database(
+        processes=frozenset({"java"}),
+        version="3.8.0",
+        port=2181,
+        unit="zookeeper",
+        write=f"{ZOOKEEPER} create /k v 2>&1 | grep -q '^Created /k' && echo wrote",
+        read=f"{ZOOKEEPER} get /k 2>/dev/null | grep -x v",
     ),
 }
