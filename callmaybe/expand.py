@@ -108,6 +108,7 @@ def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
         "clients": nodes * load.clients_per_node,
         "timeout_s": float(load.timeout),
         "recovery_s": float(load.recovery),
+        **({"hold_s": float(load.hold)} if load.hold else {}),
     }
 
 

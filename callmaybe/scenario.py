@@ -17,7 +17,10 @@ Mistake = tuple[str, bool, str]  # the key's path, whether it is wrong, why
 
 
 class Workload(msgspec.Struct, forbid_unknown_fields=True):
-    """What the clients do: `rate` operations a second, all clients together, for `duration`."""
+    """What the clients do: `rate` operations a second, all clients together, for `duration`.
+
+    A client that got a lock holds it for `hold`.
+    """
 
     name: str
     duration: Duration
@@ -25,6 +28,7 @@ class Workload(msgspec.Struct, forbid_unknown_fields=True):
     clients_per_node: int = 1
     timeout: Duration = Duration(5)
     recovery: Duration = Duration(60)
+    hold: Duration = Duration(0)
 
 
 class Published(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -20,6 +20,7 @@ class WorkloadSpec(msgspec.Struct, frozen=True):
     clients: Annotated[list[str], msgspec.Meta(min_length=1)]
     timeout_s: Positive
     recovery_s: Annotated[float, msgspec.Meta(ge=0)]
+    hold_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class Scenario(msgspec.Struct, frozen=True):
