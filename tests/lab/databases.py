@@ -39,6 +39,14 @@ DATABASES = {
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
     ),
+    "galera": Database(
+        processes=frozenset({"mariadbd"}),
+        version="10.11.19",
+        port=3306,
+        unit="mariadb",
+        write="mariadb jepsen -e 'CREATE OR REPLACE TABLE t (v INT KEY); INSERT INTO t VALUES (1)' && echo wrote",
+        read="mariadb -N jepsen -e 'SELECT v FROM t' 2>/dev/null",
+    ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),
         version="7.0.15",

@@ -72,6 +72,11 @@ class Meetings:
             self._waiting.pop(key, None)
         return own.is_set()  # it may have come between the two
 
+    def waiting(self) -> int:
+        """Returns how many wait."""
+        with self._lock:
+            return len(self._waiting)
+
 
 MEETINGS = Meetings()
 
