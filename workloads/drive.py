@@ -41,7 +41,7 @@ def drive(folder: Path, follow: int | None = None) -> int:
     set_up(workers[0], clock)
     recorder = Recorder(folder / HISTORY_FILE, clock)
     status = Status()
-    nemesis = Nemesis(folder, windows, recorder)
+    nemesis = Nemesis(folder, windows, recorder, inputs.faults.actions)
     final = WORKLOADS[spec.name].final
     scheduler = Scheduler(spec, final, windows, workers, recorder, clock, status, nemesis)
     progress = ProgressFile(folder / "progress.json", status, recorder, clock, spec.duration_s, windows)

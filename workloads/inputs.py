@@ -49,11 +49,20 @@ class Window(msgspec.Struct, frozen=True):
     late: dict[str, Any] | None = None
 
 
+class Action(msgspec.Struct, frozen=True):
+    """What an operator does, in seconds since T0."""
+
+    name: str
+    title: str
+    at_s: float
+
+
 class Faults(msgspec.Struct, frozen=True):
     """The part of `faults.json` that concerns the clients; T0 in nanoseconds since the Unix epoch."""
 
     t0_ns: int
     windows: list[Window] = []
+    actions: list[Action] = []
 
 
 class Inputs(NamedTuple):

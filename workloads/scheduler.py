@@ -173,7 +173,7 @@ class Scheduler:
         self._status.phase = "recovery"
         deadline_s = self._clock.elapsed_s() + self._spec.recovery_s
         while not self._stop.is_set():
-            waiting_for = self._unrecovered()
+            waiting_for = self._nemesis.unfinished() or self._unrecovered()
             self._status.waiting_for = waiting_for
             if not waiting_for:
                 return
