@@ -176,7 +176,7 @@ def test_all_nodes_have_the_table_before_anybody_works(kind: type[Client], fille
         made, *others = server.sessions
         assert [each for each in made if not each.startswith("SET")][1:] == filled
         assert f"CREATE TABLE {kind.__name__}_17 (" in server.statements[0]
-        assert [session[-1] for session in others] == ["SELECT COUNT(*) FROM " + kind.__name__ + "_17"] * 2
+        assert [session[-1] for session in others] == [f"SELECT COUNT(*) FROM {kind.__name__}_17"] * 2  # noqa: S608
         assert all("SET SESSION wsrep_sync_wait = 15, innodb_lock_wait_timeout = 1" in each for each in others)
 
 
@@ -196,7 +196,7 @@ def test_two_clients_of_a_pair_insert_when_both_have_looked() -> None:
         assert [session[-3:] for session in server.sessions] == [
             [
                 "SELECT row FROM GaleraWriteSkew_17 WHERE pair = 7",
-                "INSERT INTO GaleraWriteSkew_17 VALUES (7, %d)" % (14 + row),
+                f"INSERT INTO GaleraWriteSkew_17 VALUES (7, {14 + row})",  # noqa: S608
                 "COMMIT",
             ]
             for row in range(2)
