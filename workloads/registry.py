@@ -2,6 +2,7 @@
 
 from workloads.clients.base import Client
 from workloads.clients.etcd import EtcdRegister, EtcdSet
+from workloads.clients.galera import GaleraBank, GaleraSet, GaleraWriteSkew
 from workloads.clients.noop import NoopRegister, NoopSet
 from workloads.clients.postgresql import PostgresqlSet
 from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
@@ -12,6 +13,7 @@ from workloads.generators import WORKLOADS
 
 CLIENTS: dict[str, dict[str, type[Client]]] = {
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
+    "galera": {"bank": GaleraBank, "set": GaleraSet, "write-skew": GaleraWriteSkew},
     "noop": {"register": NoopRegister, "set": NoopSet},
     "postgresql": {"set": PostgresqlSet},
     "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},

@@ -18,7 +18,6 @@ class Database:
         write: a command that keeps something, on a node that may (on others it says no), and prints `wrote` then.
         read: a command that prints it, and nothing where it is not.
         first_is_primary: whether the first node begins as the primary.
-        has_primary: whether there is one; where every queue has its own leader there is not.
     """
 
     processes: frozenset[str]
@@ -29,7 +28,6 @@ class Database:
     read: str
     logs: frozenset[str] = frozenset()
     first_is_primary: bool = False
-    has_primary: bool = True
 
 
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
@@ -42,6 +40,14 @@ DATABASES = {
         unit="etcd",
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
+    ),
+    "galera": Database(
+        processes=frozenset({"mariadbd"}),
+        version="10.11.19",
+        port=3306,
+        unit="mariadb",
+        write="mariadb jepsen -e 'CREATE OR REPLACE TABLE t (v INT KEY); INSERT INTO t VALUES (1)' && echo wrote",
+        read="mariadb -N jepsen -e 'SELECT v FROM t' 2>/dev/null",
     ),
     "postgresql": Database(
         processes=frozenset({"postgres"}),
@@ -61,7 +67,6 @@ DATABASES = {
         write="rabbitmqctl -q add_vhost v && echo wrote",
         read="rabbitmqctl -q list_vhosts | grep -x v",
         logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
-        has_primary=False,
     ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),

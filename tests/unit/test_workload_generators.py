@@ -133,9 +133,7 @@ def test_the_registry_names_what_is_known() -> None:
         match="there is no workload 'sett'; known: bank, list-cas, mutex, queue, register",
     ):
         find_client("redis", "sett")
-    with pytest.raises(
-        WorkloadError, match="there is no client for the database 'reddis'; known: etcd, noop, rabbitmq"
-    ):
+    with pytest.raises(WorkloadError, match=r"no client for the database 'reddis'; known: .*noop, .*redis"):
         find_client("reddis", "set")
     with pytest.raises(WorkloadError, match="redis client cannot drive the workload 'register'; it can drive: set"):
         find_client("redis", "register")
