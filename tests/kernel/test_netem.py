@@ -58,10 +58,10 @@ def test_flaky_loses_the_share_in_bursts(nodes):
 
 
 def test_the_kernel_itself_begins_and_ends_and_windows_compose(nodes):
-    slow = window(12, 15, "slow-1", shape={"delay_ms": 100})
-    lossy = window(13, 17, "flaky-1", shape={"loss": 50})
+    slow = window(9, 12, "slow-1", shape={"delay_ms": 100})
+    lossy = window(10, 14, "flaky-1", shape={"loss": 50})
     nodes.arm("jepsen_shape", windows=[slow, lossy])
-    sent, received = nodes.stream("n1", "n2", 7000)
+    sent, received = nodes.stream("n1", "n2", until_ns=lossy["until_ns"] + S_NS)
     late = {number: (at - began) / 1e6 for number, began, at in received}
 
     def during(begin_ns, end_ns):

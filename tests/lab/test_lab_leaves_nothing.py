@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.lab
-# make's own run has three rounds; CALLMAYBE_LAB_ROUNDS=20 is the long one.
-ROUNDS = int(os.environ.get("CALLMAYBE_LAB_ROUNDS", "3"))
+# make's own run has two rounds; CALLMAYBE_LAB_ROUNDS=20 is the long one.
+ROUNDS = int(os.environ.get("CALLMAYBE_LAB_ROUNDS", "2"))
 slow = pytest.mark.skipif(not os.environ.get("CALLMAYBE_SLOW"), reason="builds images; set CALLMAYBE_SLOW=1 to run it")
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - only looked at
