@@ -41,7 +41,7 @@ lint: venv
 
 test: lint
 	@tests/install-packages
-	@$(BIN)/pytest
+	@$(BIN)/python tests/run.py
 
 # What takes longer: a million random histories; a hundred drawn grudges, a hundred killed controllers; other releases and
 # sizes of the lab, and twenty times up and down.
