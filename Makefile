@@ -50,7 +50,8 @@ test-slow: venv
 	@CALLMAYBE_RANDOM_HISTORIES=1000000 $(BIN)/pytest --timeout 3600 tests/unit/test_linear.py
 	@CALLMAYBE_GRUDGES=100 $(BIN)/pytest tests/packet/test_cuts.py -k drawn
 	@CALLMAYBE_KILL_ROUNDS=100 $(BIN)/pytest tests/lab/test_controller_killed.py
-	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
+	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py \
+	  tests/lab/test_releases.py
 
 # Readers against bytes that nobody thought of; FUZZ_S seconds.
 FUZZ_S := 120

@@ -1,4 +1,4 @@
-"""One virtual machine for the session, and in it three nodes as namespaces on one bridge, new for each test."""
+"""One virtual machine, and in it three nodes as namespaces on one bridge, new for each test."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from tests.kernel.machine import lacking, start
 NODES = ["n1", "n2", "n3"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    """A machine whose kernel has netem."""
+    """A machine whose kernel has netem; not for longer than it is needed, since even when idle it keeps a CPU awake."""
     reason = lacking()
     if reason:
         pytest.skip(reason)
