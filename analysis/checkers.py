@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis import lost_writes
-from analysis.checks import CHECKS
+from analysis.checks import CHECKS, total_queue
 from analysis.checks.independent import check_keys
 from analysis.record import Record
 from analysis.run_folder import RunError
@@ -46,6 +46,13 @@ def _linearizable_register(
 ) -> dict[str, Any]:
     """The workload `register`: a compare-and-set that failed may have met a dead connection, so it is no evidence."""
     return _search(record, windows, settings, model="cas-register", nil_read="initial", failed_cas="none")
+
+
+def _linearizable_mutex(
+    record: Record, windows: list[Window], settings: Settings, _folder: Path | None
+) -> dict[str, Any]:
+    """The workload `mutex`: whoever acquires holds alone until it releases."""
+    return _search(record, windows, settings, model="mutex")
 
 
 def _search(record: Record, windows: list[Window], settings: Settings, **options: object) -> dict[str, Any]:
@@ -89,6 +96,20 @@ def _lost_writes(record: Record, windows: list[Window], settings: Settings, _fol
     return lost_writes.check(record.history, windows)
 
 
+def _total_queue(record: Record, windows: list[Window], settings: Settings, folder: Path | None) -> dict[str, Any]:
+    """A run drains every node until it is empty; where that did not come about, what is missing may still be there."""
+    result = _on_columns("total-queue", record, windows, settings, folder)
+    full = total_queue.undrained_nodes(record.table) if folder else []
+    if not full:
+        return result
+    where = f"{' '.join(full)} {'was' if len(full) == 1 else 'were'} not drained until empty"
+    if result["valid"] is False and not result.get("unexpected_count"):
+        where = f"{result['reason']}, but {where}"
+    elif result["valid"] is False:
+        return result
+    return result | {"valid": "unknown", "reason": where, "undrained": full}
+
+
 def _on_columns(
     name: str, record: Record, windows: list[Window], settings: Settings, _folder: Path | None
 ) -> dict[str, Any]:
@@ -107,7 +128,9 @@ CHECKERS: dict[str, Checker] = {
     "lost-writes": _lost_writes,
     "linearizable": _linearizable,
     "linearizable-register": _linearizable_register,
-    **{name: partial(_on_columns, name) for name in CHECKS if name != "log-file-pattern"},
+    "linearizable-mutex": _linearizable_mutex,
+    **{name: partial(_on_columns, name) for name in CHECKS if name not in ("log-file-pattern", "total-queue")},
+    "total-queue": _total_queue,
     "log-file-pattern": _log_file_pattern,
 }
 

@@ -25,6 +25,8 @@ CLUSTER_FILE = "cluster.json"
 # A window is only as exact as the clocks: beyond this the reader is told.
 CLOCK_MARGIN_NS = 50_000_000
 
+LATE_ACTION_S = 3.0  # an operator is no window: some seconds are Ansible's own
+
 _NS = 1_000_000_000
 
 
@@ -153,6 +155,32 @@ class Window(msgspec.Struct, frozen=True):
         return f"{self.name} {self.kind.did_nothing}{missing}, so {self.kind.untested}"
 
 
+class Action(msgspec.Struct, frozen=True):
+    """What an operator did in the middle of a run.
+
+    Attributes:
+        at_s: when it was to be done, in seconds since T0.
+        began_ns, ended_ns: when it was, by the controller's clock; None if never.
+        late_s: by how much it began too late.
+        failed: why it could not be done.
+    """
+
+    name: str
+    title: str = ""
+    at_s: float = 0.0
+    nodes_hit: list[str] = []
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    late_s: float = 0.0
+    failed: str | None = None
+
+    def doubt(self) -> str | None:
+        """Says why the run is not the one that was asked for, or None if it was done."""
+        if self.failed:
+            return f"{self.name} ({self.title}) failed: {self.failed}"
+        return f"{self.name} ({self.title}) was never done" if self.ended_ns is None else None
+
+
 class ControllerClock(msgspec.Struct, frozen=True):
     """How far a node's clock was from the controller's.
 
@@ -171,6 +199,7 @@ class Faults(msgspec.Struct, frozen=True):
     """What was armed, what it did, how far apart the clocks were, and in which boots the nodes were seen."""
 
     windows: list[Window] = []
+    actions: list[Action] = []
     t0_ns: int | None = None
     backend: str = ""
     clock_offsets_ns: dict[str, int] = {}
@@ -192,6 +221,11 @@ class Faults(msgspec.Struct, frozen=True):
         ]
         for window in self.windows:
             told += _about_counts(window)
+        told += [
+            f"{action.name} ({action.title}) began {action.late_s:.1f} s later than asked for"
+            for action in self.actions
+            if action.late_s > LATE_ACTION_S
+        ]
         return told + [
             f"{window.name} was aimed {window.late_s:.1f} s too late, and was so much shorter"
             for window in self.windows
@@ -313,6 +347,7 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     armed = {window.name for window in faults.windows}
     doubts = [f"{name} was asked for but never armed" for name in asked if name not in armed]
     doubts += [doubt for window in faults.windows if (doubt := window.doubt())]
+    doubts += [doubt for action in faults.actions if (doubt := action.doubt())]
     return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts, faults.warnings())
 
 

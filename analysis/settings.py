@@ -15,7 +15,7 @@ _FOR: Final[dict[str, frozenset[str]]] = {
     "failed_cas": frozenset({"linearizable"}),
     "log_pattern": frozenset({"log-file-pattern"}),
 }
-_WHOLE: Final = frozenset({"linearizable-register", "log-file-pattern"})
+_WHOLE: Final = frozenset({"linearizable-mutex", "linearizable-register", "log-file-pattern"})
 """Checkers that do not ask for independent keys."""
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from analysis.history import HISTORY_FILE
 from workloads.clock import RunClock
-from workloads.generators import WORKLOADS
+from workloads.generators import WORKLOADS, Task
 from workloads.inputs import Cluster, WorkloadSpec
+from workloads.nemesis import Nemesis
 from workloads.pace import Pace
 from workloads.progress import Status
 from workloads.recorder import Recorder
@@ -31,19 +32,20 @@ def drive(folder: Path, name: str, clients: int) -> float:
     nodes = [f"n{number + 1}" for number in range(clients)]
     spec = WorkloadSpec(name, DURATION_S, UNBOUNDED, nodes, timeout_s=1.0, recovery_s=0.0)
     cluster = Cluster("noop", dict.fromkeys(nodes, "127.0.0.1"))
-    make_client = find_client("noop", name)
+    make_client, workload = find_client("noop", name), WORKLOADS[name]
     workers = [
         Worker(
             make_client(node, cluster, spec.timeout_s, run="bench"),
             number,
-            WORKLOADS[name](number, clients, 1),
+            workload.operations(Task(number, clients, 1)),
             Pace(number, clients, spec.rate),
         )
         for number, node in enumerate(nodes)
     ]
     clock = RunClock(time.time_ns())
     recorder = Recorder(folder / HISTORY_FILE, clock)
-    Scheduler(spec, [], workers, recorder, clock, Status()).run()
+    nemesis = Nemesis(folder, [], recorder)
+    Scheduler(spec, workload.final, [], workers, recorder, clock, Status(), nemesis).run()
     elapsed_s = clock.elapsed_s()
     recorder.close()
     return recorder.counts["ok"] / elapsed_s

@@ -1,6 +1,5 @@
 """Late windows, in a run: when they are aimed, at whom they were, and by how much too late. Kept in aimed.json."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import yaml
 from callmaybe.arming import for_modules, missing_windows
 from callmaybe.counts import counters_of, lost_on_the_way, summed
 from callmaybe.project import UserError
-from callmaybe.run_files import read_json, write_json
+from callmaybe.run_files import driving, holders, read_json, write_json
 from callmaybe.timeline import KIND_OF, TimelineError, Window, aim
 
 AIMED_FILE = "aimed.json"
@@ -19,13 +18,13 @@ TOGETHER_S = 5.0  # windows that begin within this are aimed at once
 TRIES = 3
 SPARE_NS = 2 * 10**9  # a window that ends before this has passed is not armed any more
 POLL_S = 0.2
-DRIVE_START_S = 30.0  # for the driver to say that it is there
 
 
 def plan_aims(windows: list[Window]) -> list[dict[str, Any]]:
-    """Which late windows are aimed together, and when: `{"at_s": since T0, "names": [...]}`, each several times.
+    """Which late windows are aimed together, and when, each several times; a try after a success has nothing to do.
 
-    The tries after one that succeeded have nothing left to do.
+    Returns:
+        `at_s` since T0, `names` of the windows, and `asks`, whether the nodes must be asked who is primary.
     """
     groups: list[list[Window]] = []
     for window in sorted((w for w in windows if "late" in w), key=lambda w: w["from_s"]):
@@ -36,7 +35,8 @@ def plan_aims(windows: list[Window]) -> list[dict[str, Any]]:
     for group in groups:
         kinds = {KIND_OF[window["fault"]] for window in group}
         at_s = group[0]["from_s"] - ASK_S - ARM_KIND_S * len(kinds)
-        aims += [{"at_s": at_s, "names": [window["name"] for window in group]}] * TRIES
+        asks = any(window["late"]["asked"] != "holder" for window in group)
+        aims += [{"at_s": at_s, "names": [window["name"] for window in group], "asks": asks}] * TRIES
     return aims
 
 
@@ -58,7 +58,7 @@ def await_aim(folder: Path, at_s: float, names: list[str]) -> bool:
         now_ns = time.time_ns()
         done = [name for name, told in read_aimed(folder)["windows"].items() if told.get("armed_ns")]
         open_still = [w for w in faults["windows"] if w["name"] in names and w["until_ns"] > now_ns + SPARE_NS]
-        if all(window["name"] in done for window in open_still) or not _driving(folder, began):
+        if all(window["name"] in done for window in open_still) or not driving(folder, began, ("main",)):
             return False
         if now_ns >= faults["t0_ns"] + at_s * 1e9:
             return True
@@ -68,7 +68,7 @@ def await_aim(folder: Path, at_s: float, names: list[str]) -> bool:
 def await_end(folder: Path) -> None:
     """Waits until the drive has ended; it has its own bounds."""
     began = time.monotonic()
-    while _driving(folder, began, to_its_end=True):
+    while driving(folder, began):
         time.sleep(POLL_S)
 
 
@@ -92,11 +92,13 @@ def choose_targets(folder: Path, names: list[str], primaries: list[str]) -> dict
     cluster = read_json(folder / "cluster.json")
     open_still = [window for window in faults["windows"] if window["until_ns"] > now_ns + SPARE_NS]
     try:
-        now_whole = {w["name"]: aim(w, plan["nodes"], primaries) for w in open_still if w["name"] in names}
+        holding = holders(folder)
+        now_whole = {w["name"]: aim(w, plan["nodes"], primaries, holding) for w in open_still if w["name"] in names}
     except TimelineError as error:
         raise UserError(str(error)) from None
     for name, window in now_whole.items():
-        aimed["windows"][name] = _told(window) | {"aimed": {"primaries": primaries}}
+        at = {"holders": holding} if window["late"]["asked"] == "holder" else {"primaries": primaries}
+        aimed["windows"][name] = _told(window) | {"aimed": at}
     write_json(folder / AIMED_FILE, aimed)
     kinds = {KIND_OF[window["fault"]] for window in now_whole.values()}
     whole = [window | aimed["windows"].get(window["name"], {}) for window in open_still]
@@ -164,15 +166,3 @@ def _told(window: Window) -> dict[str, Any]:
     """What aiming adds to a window."""
     keys = ("title", "grudge", "links", "shape", "ports", "reject", "action", "nodes_hit", "restart", "how")
     return {key: window[key] for key in keys if key in window}
-
-
-def _driving(folder: Path, began: float, *, to_its_end: bool = False) -> bool:
-    """Whether the driver still works, or may be about to begin; towards aims only as long as faults are of use."""
-    try:
-        at = read_json(folder / "progress.json")
-        os.kill(at["pid"], 0)
-    except FileNotFoundError:
-        return time.monotonic() - began < DRIVE_START_S
-    except (OSError, ValueError):
-        return False
-    return to_its_end or at["phase"] == "main"

@@ -8,6 +8,7 @@ import msgspec
 import yaml
 
 from analysis.checkers import CHECKERS
+from callmaybe.operator import Action, known_actions, plan_actions
 from callmaybe.project import ROLES, STORE, UserError
 from callmaybe.scenario import Scenario, find_scenario, load_scenario
 from callmaybe.timeline import TimelineError, Window, expand_timeline
@@ -34,6 +35,7 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
     scenario = load_scenario(path)
     check_known(scenario, path)
     check_nodes(nodes)
+    windows = make_windows(scenario, path, nodes, seed)
     plan = {
         "scenario": path.stem,
         "title": scenario.title,
@@ -43,9 +45,11 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
         "variant": scenario.variant,
         "provision": scenario.provision if provision is None else provision,
         "workload": _workload(scenario, nodes),
-        "windows": make_windows(scenario, path, nodes, seed),
+        "windows": windows,
         "checkers": scenario.checkers,
     }
+    if scenario.operator:
+        plan["actions"] = make_actions(scenario, path, windows, nodes, seed)
     if scenario.published is not None:
         plan["published"] = msgspec.to_builtins(scenario.published)
     folder = _new_folder(path.stem)
@@ -62,6 +66,18 @@ def make_windows(scenario: Scenario, path: Path, nodes: list[str], seed: int) ->
     try:
         return expand_timeline(scenario.faults, nodes, seed, scenario.workload.duration)
     except TimelineError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def make_actions(scenario: Scenario, path: Path, windows: list[Window], nodes: list[str], seed: int) -> list[Action]:
+    """What an operator does in a scenario, in the order of time.
+
+    Raises:
+        UserError: an action does not fit these nodes or windows.
+    """
+    try:
+        return plan_actions(scenario.operator, windows, nodes, seed)
+    except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
@@ -89,6 +105,7 @@ def check_known(scenario: Scenario, path: Path) -> None:
         ("database", scenario.database, known_databases()),
         ("variant", scenario.variant, known_variants(scenario.database)),
         *[("checker", checker, sorted(CHECKERS)) for checker in scenario.checkers],
+        *[("action", action.do, known_actions(scenario.database)) for action in scenario.operator],
     ]
     for what, given, known in questions:
         if given not in known:
@@ -108,6 +125,7 @@ def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:
         "clients": nodes * load.clients_per_node,
         "timeout_s": float(load.timeout),
         "recovery_s": float(load.recovery),
+        **({"hold_s": float(load.hold)} if load.hold else {}),
     }
 
 

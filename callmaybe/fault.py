@@ -17,7 +17,8 @@ How = Literal["freezer", "signal"]
 Targets = str | int | list[str]
 
 # Who they are is known only shortly before the window.
-LATE_WORDS = ("primary", "primaries")
+HOLDER = "holder"  # of the lock that the workload is about
+LATE_WORDS = ("primary", "primaries", HOLDER)
 NAME_OF = {"duration": "for", "source": "from"}  # words that Python keeps for itself
 
 

@@ -9,6 +9,7 @@ import yaml
 from callmaybe.aims import plan_aims, read_aimed
 from callmaybe.arming import for_modules, missing_windows
 from callmaybe.counts import add_counts
+from callmaybe.operator import read_actions
 from callmaybe.project import UserError
 from callmaybe.run_files import read_json, write_json
 from callmaybe.timeline import KIND_OF
@@ -29,8 +30,8 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
         ahead_s: the time to commit the windows on all nodes before the first one may start; None: by their kinds.
 
     Returns:
-        `t0_ns`, `kinds` (for each kind in use, its windows as its module takes them) and `aims` (which late windows
-        are to be aimed together, and when).
+        `t0_ns`, `kinds` (for each kind in use, its windows as its module takes them) and `agenda` (which late windows
+        are to be aimed together and what an operator does, by time).
 
     Raises:
         UserError: a node does not hear all others before anything is cut: the run would blame the database for it.
@@ -57,9 +58,11 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
         "controller_clock": {node: _clock(answer) for node, answer in clocks.items() if "offset_ns" in answer},
         "boot_ids": {node: [answer["boot_id"]] for node, answer in clocks.items() if "boot_id" in answer},
         "windows": windows,
+        "actions": plan.get("actions", []),
     }
     write_json(folder / FAULTS_FILE, faults)
-    return {"t0_ns": t0_ns, "kinds": for_modules(windows, cluster), "aims": plan_aims(windows)}
+    agenda = sorted(plan_aims(windows) + plan.get("actions", []), key=lambda entry: entry["at_s"])
+    return {"t0_ns": t0_ns, "kinds": for_modules(windows, cluster), "agenda": agenda}
 
 
 def record_armed(folder: Path, statuses: Answers, armed_ns: dict[str, int]) -> dict[str, Any]:
@@ -96,6 +99,9 @@ def record_counters(folder: Path, statuses: Answers, clocks: Answers) -> dict[st
     for window in faults["windows"]:
         window.update(aimed["windows"].get(window["name"], {}))
         add_counts(window, statuses, aimed["counted"].get(window["name"], {}))
+    done = read_actions(folder)
+    for action in faults.get("actions", []):
+        action.update(done.get(action["name"], {}))
     for node, answer in clocks.items():
         if "boot_id" in answer:
             faults.setdefault("boot_ids", {}).setdefault(node, []).append(answer["boot_id"])

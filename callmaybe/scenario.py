@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
 from callmaybe.duration import Duration, decode_duration
-from callmaybe.fault import CHOICES, FAULTS, AnyFault, Fault, Flaky, Pattern, Patterned, Shape, Slow, shape_of
+from callmaybe.fault import CHOICES, FAULTS, AnyFault, Fault, Flaky, Pattern, Patterned, Shape, Slow, Targets, shape_of
 from callmaybe.project import SCENARIOS, UserError
 
 WHOLE = "must be whole seconds: nftables begins and ends a window on a second"
@@ -17,7 +17,10 @@ Mistake = tuple[str, bool, str]  # the key's path, whether it is wrong, why
 
 
 class Workload(msgspec.Struct, forbid_unknown_fields=True):
-    """What the clients do: `rate` operations a second, all clients together, for `duration`."""
+    """What the clients do: `rate` operations a second, all clients together, for `duration`.
+
+    A client that got a lock holds it for `hold`.
+    """
 
     name: str
     duration: Duration
@@ -25,6 +28,7 @@ class Workload(msgspec.Struct, forbid_unknown_fields=True):
     clients_per_node: int = 1
     timeout: Duration = Duration(5)
     recovery: Duration = Duration(60)
+    hold: Duration = Duration(0)
 
 
 class Published(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,6 +43,26 @@ class Published(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     url: str | None = None
 
 
+class Operator(msgspec.Struct, forbid_unknown_fields=True):
+    """What an operator does in the middle of a run: a verb of the role, on targets.
+
+    Attributes:
+        at: when, in seconds after T0; or
+        after: the name of the window at whose end.
+    """
+
+    do: str
+    targets: Targets = "all"
+    at: Duration | None = None
+    after: str | None = None
+
+
+class Expect(msgspec.Struct, forbid_unknown_fields=True):
+    """The verdict that the scenario is there to show; `any` where either would be a finding."""
+
+    valid: bool | Literal["any"]
+
+
 class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     """One experiment, as its author wrote it."""
 
@@ -50,6 +74,9 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     faults: list[AnyFault] | Patterned = []
     published: Published | None = None
     provision: bool = True
+    operator: list[Operator] = []
+    expect: Expect | None = None
+    tags: list[str] = []
 
 
 def known_scenarios() -> list[str]:
@@ -116,6 +143,8 @@ def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenari
     else:
         for index, fault in enumerate(scenario.faults):
             mistakes += _mistakes_of_listed(fault, f"$.faults[{index}]", load.duration)
+    for index, action in enumerate(scenario.operator):
+        mistakes += _mistakes_of_action(action, f"$.operator[{index}]", load.duration)
     for where, wrong, why in mistakes:
         if wrong:
             line, key = _locate(tree, where, "")
@@ -160,6 +189,14 @@ def _mistakes_of_pattern(pattern: Pattern, run_s: float) -> list[Mistake]:
         mistakes += [(f"{here}.{key}", given is not None, "the pattern says when") for key, given in timed.items()]
         mistakes += _mistakes_of_options(fault, here)
     return mistakes
+
+
+def _mistakes_of_action(action: Operator, where: str, run_s: float) -> list[Mistake]:
+    late = f"is after the workload's {run_s:g} s"
+    return [
+        (where, (action.at is None) == (action.after is None), "needs `at` a time, or `after` a window, and not both"),
+        (f"{where}.at", action.at is not None and action.at > run_s, late),
+    ]
 
 
 def _mistakes_of_options(fault: Fault, where: str) -> list[Mistake]:

@@ -13,7 +13,19 @@ from typing import Any
 import msgspec
 
 from callmaybe.duration import decode_duration
-from callmaybe.fault import LATE_WORDS, AnyFault, Fault, Kill, Partition, Pattern, Patterned, Pause, Shaping, shape_of
+from callmaybe.fault import (
+    HOLDER,
+    LATE_WORDS,
+    AnyFault,
+    Fault,
+    Kill,
+    Partition,
+    Pattern,
+    Patterned,
+    Pause,
+    Shaping,
+    shape_of,
+)
 from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
 from jepsen_modules.module_utils.jepsen_target import TargetError, resolve_targets, split_names
 
@@ -74,23 +86,36 @@ def expand_timeline(faults: list[AnyFault] | Patterned, nodes: list[str], seed: 
     return [{"name": _name(window["fault"], counts), **window} for window in windows]
 
 
-def aim(window: Window, nodes: list[str], primaries: list[str]) -> Window:
+def aim(window: Window, nodes: list[str], primaries: list[str], holders: list[str] | None = None) -> Window:
     """Makes a late window whole.
 
     Args:
         window: as `expand_timeline` made it.
         nodes: names of all nodes.
         primaries: those that say now that they are.
+        holders: those whose clients hold a lock now.
 
     Raises:
         TimelineError: there is no primary, or the fault cannot be made of these.
     """
     late = window["late"]
-    fault: AnyFault = msgspec.convert(late["options"], AnyFault, dec_hook=decode_duration)
+    if late["asked"] == HOLDER and not holders:
+        raise TimelineError(f"{window['name']}: nobody holds the lock")
+    options = {key: _named(value, (holders or [""])[0]) for key, value in late["options"].items()}
+    fault: AnyFault = msgspec.convert(options, AnyFault, dec_hook=decode_duration)
     try:
         return {**window, **_part(fault, nodes, late["seed"], primaries)}
     except (GrudgeError, TargetError) as error:
         raise TimelineError(f"{window['name']}: {error}") from None
+
+
+def _named(value: Any, holder: str) -> Any:  # noqa: ANN401 - any option
+    """An option in which the word for the holder has become its node."""
+    if isinstance(value, list):
+        return [_named(part, holder) for part in value]
+    if not isinstance(value, str) or not holder:
+        return value
+    return " ".join(holder if word == HOLDER else word for word in split_names(value)) if HOLDER in value else value
 
 
 def fault_name(fault: Fault) -> str:

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 from analysis.history import HISTORY_FILE
+from workloads.clients.base import describe
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
-from workloads.generators import WORKLOADS
+from workloads.generators import WORKLOADS, Task
 from workloads.inputs import Inputs, read_inputs
 from workloads.nemesis import Nemesis
 from workloads.pace import Pace
@@ -37,10 +38,12 @@ def drive(folder: Path, follow: int | None = None) -> int:
     spec, windows = inputs.scenario.workload, inputs.faults.windows
     clock = start_clock(inputs.faults.t0_ns)
     workers = make_workers(inputs)
+    set_up(workers[0], clock)
     recorder = Recorder(folder / HISTORY_FILE, clock)
     status = Status()
-    nemesis = Nemesis(folder, windows, recorder)
-    scheduler = Scheduler(spec, windows, workers, recorder, clock, status, nemesis)
+    nemesis = Nemesis(folder, windows, recorder, inputs.faults.actions)
+    final = WORKLOADS[spec.name].final
+    scheduler = Scheduler(spec, final, windows, workers, recorder, clock, status, nemesis)
     progress = ProgressFile(folder / "progress.json", status, recorder, clock, spec.duration_s, windows)
 
     def each_second() -> None:
@@ -80,6 +83,26 @@ def start_clock(t0_ns: int) -> RunClock:
     return clock
 
 
+def set_up(first: Worker, clock: RunClock) -> None:
+    """Makes what the workload needs, before T0.
+
+    Raises:
+        WorkloadError: It could not be made, or not in time.
+    """
+    node = first.client.node
+    try:
+        first.client.set_up()
+    except Exception as error:
+        raise WorkloadError(f"{node}: the workload could not be set up: {describe(error)}") from error
+    finally:
+        first.client.close()
+    if clock.elapsed_s() > LATEST_START_S:
+        raise WorkloadError(
+            f"{node}: setting up the workload took until {clock.elapsed_s():.1f} s after the run's begin;"
+            " give it more time with -e arm_ahead_s=60"
+        )
+
+
 def make_workers(inputs: Inputs) -> list[Worker]:
     """Returns one worker a client of the scenario, each a pure function of its number and the seed.
 
@@ -94,7 +117,7 @@ def make_workers(inputs: Inputs) -> list[Worker]:
         Worker(
             make_client(node, cluster, spec.timeout_s, run=str(faults.t0_ns)),
             process=number,
-            invocations=WORKLOADS[spec.name](number, clients, scenario.seed),
+            invocations=WORKLOADS[spec.name].operations(Task(number, clients, scenario.seed, spec.hold_s)),
             pace=Pace(number, clients, spec.rate),
         )
         for number, node in enumerate(spec.clients)

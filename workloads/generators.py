@@ -9,25 +9,52 @@ from workloads.clients.base import Value
 
 
 class Invocation(NamedTuple):
-    """What a client is to ask: the function and its value, as in the history."""
+    """What a client is to ask: the function and its value, as in the history.
+
+    `after_s` is how long after its last operation the client asks this at the earliest: so it holds a lock.
+    """
 
     f: str
     value: Value
+    after_s: float = 0.0
 
 
-READ = Invocation("read", None)  # of every workload, and what is asked last
+class Task(NamedTuple):
+    """What a generator is told of its client: which one it is, of how many, the run's seed, how long to hold a lock."""
+
+    client: int
+    clients: int
+    seed: int
+    hold_s: float = 0.0
+
+    def draw(self) -> random.Random:
+        """This client's own source of chance."""
+        return random.Random(f"{self.seed}/{self.client}")  # noqa: S311  (a workload, no secret)
+
+
+class Workload(NamedTuple):
+    """The endless operations of a client, and what it asks last, until that is ok and has nothing more to say."""
+
+    operations: Callable[[Task], Iterator[Invocation]]
+    final: Invocation | None
+
+
+READ = Invocation("read", None)
 REGISTER_VALUES = 5  # few, so that writes of different clients meet in compare-and-sets and reads
 REGISTER_FUNCTIONS = ("read", "write", "cas")
+ACCOUNTS = ("0", "1", "2", "3", "4")  # of the bank; names, because JSON knows no other keys
+BALANCE = 20  # of each account in the beginning
+MOST_MOVED = 5  # by one transfer
 
 
-def adds(client: int, clients: int, seed: int) -> Iterator[Invocation]:  # noqa: ARG001  (all workloads' arguments)
+def adds(task: Task) -> Iterator[Invocation]:
     """Client i of n adds i, i+n, i+2n ... to a set, so that no element is ever asked for twice."""
-    return (Invocation("add", element) for element in count(client, clients))
+    return (Invocation("add", element) for element in count(task.client, task.clients))
 
 
-def register_operations(client: int, clients: int, seed: int) -> Iterator[Invocation]:  # noqa: ARG001  (the same)
+def register_operations(task: Task) -> Iterator[Invocation]:
     """Reads, writes and compares-and-sets one register, at random, with values 0..4."""
-    draw = random.Random(f"{seed}/{client}")  # noqa: S311  (a workload, no secret)
+    draw = task.draw()
     while True:
         f = draw.choice(REGISTER_FUNCTIONS)
         if f == "read":
@@ -38,8 +65,48 @@ def register_operations(client: int, clients: int, seed: int) -> Iterator[Invoca
             yield Invocation(f, [draw.randrange(REGISTER_VALUES), draw.randrange(REGISTER_VALUES)])
 
 
-WORKLOADS: dict[str, Callable[[int, int, int], Iterator[Invocation]]] = {
-    "register": register_operations,
-    "set": adds,
+def queue_operations(task: Task) -> Iterator[Invocation]:
+    """Enqueues unique values, as `adds` does, and dequeues as often, at random."""
+    draw, values = task.draw(), count(task.client, task.clients)
+    while True:
+        yield Invocation("enqueue", next(values)) if draw.random() < 0.5 else Invocation("dequeue", None)
+
+
+def lock_operations(task: Task) -> Iterator[Invocation]:
+    """Acquires the lock, holds it, releases it; whoever did not get it has nothing to release, and fails to."""
+    while True:
+        yield Invocation("acquire", None)
+        yield Invocation("release", None, after_s=task.hold_s)
+
+
+def bank_operations(task: Task) -> Iterator[Invocation]:
+    """Moves small amounts between two accounts, and reads all accounts as often, at random."""
+    draw = task.draw()
+    while True:
+        if draw.random() < 0.5:
+            yield READ
+        else:
+            source, target = draw.sample(ACCOUNTS, 2)
+            yield Invocation("transfer", {"from": source, "to": target, "amount": draw.randint(1, MOST_MOVED)})
+
+
+def skewed_inserts(task: Task) -> Iterator[Invocation]:
+    """Clients 2i and 2i+1 insert one row each into the same pair, which may hold one; [pair, row].
+
+    Pairs of different clients do not meet; of an odd number of clients the last one is alone, and proves nothing.
+    """
+    couples = (task.clients + 1) // 2
+    couple, row = divmod(task.client, 2)
+    return (Invocation("insert", [pair, 2 * pair + row]) for pair in count(couple, couples))
+
+
+WORKLOADS = {
+    "bank": Workload(bank_operations, READ),
+    "list-cas": Workload(adds, READ),
+    "mutex": Workload(lock_operations, None),
+    "queue": Workload(queue_operations, Invocation("drain", None)),
+    "register": Workload(register_operations, READ),
+    "set": Workload(adds, READ),
+    "write-skew": Workload(skewed_inserts, None),
 }
-"""Name of a workload: from a client's number, the number of clients and the seed to its endless operations."""
+"""Name of a workload: what it asks."""

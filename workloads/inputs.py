@@ -20,6 +20,7 @@ class WorkloadSpec(msgspec.Struct, frozen=True):
     clients: Annotated[list[str], msgspec.Meta(min_length=1)]
     timeout_s: Positive
     recovery_s: Annotated[float, msgspec.Meta(ge=0)]
+    hold_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -48,11 +49,20 @@ class Window(msgspec.Struct, frozen=True):
     late: dict[str, Any] | None = None
 
 
+class Action(msgspec.Struct, frozen=True):
+    """What an operator does, in seconds since T0."""
+
+    name: str
+    title: str
+    at_s: float
+
+
 class Faults(msgspec.Struct, frozen=True):
     """The part of `faults.json` that concerns the clients; T0 in nanoseconds since the Unix epoch."""
 
     t0_ns: int
     windows: list[Window] = []
+    actions: list[Action] = []
 
 
 class Inputs(NamedTuple):

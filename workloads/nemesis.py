@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from analysis.history import NEMESIS
-from workloads.inputs import Window
+from workloads.inputs import Action, Window
 from workloads.recorder import Recorder
 
 AIMED_FILE = "aimed.json"
+ACTIONS_FILE = "actions.json"
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -31,12 +32,25 @@ class _Aimed(msgspec.Struct, frozen=True):
     windows: dict[str, _Told] = {}
 
 
-class Nemesis:
-    """Records the nemesis' events; safe to call from several threads."""
+class _Done(msgspec.Struct, frozen=True):
+    """What actions.json says of what an operator did; `failed` says why it could not be done."""
 
-    def __init__(self, folder: Path, windows: Sequence[Window], recorder: Recorder) -> None:
-        self._path = folder / AIMED_FILE
+    title: str = ""
+    late_s: float = 0.0
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    failed: str | None = None
+
+
+class Nemesis:
+    """Records the nemesis' events, and the operator's; safe to call from several threads."""
+
+    def __init__(
+        self, folder: Path, windows: Sequence[Window], recorder: Recorder, actions: Sequence[Action] = ()
+    ) -> None:
+        self._folder = folder
         self._windows = windows
+        self._actions = actions
         self._recorder = recorder
         self._lock = threading.Lock()
         self._titles = {window.name: window.title for window in windows}
@@ -66,9 +80,10 @@ class Nemesis:
         Raises:
             WorkloadError: The history cannot be written any more.
         """
-        if all(window.late is None for window in self._windows):
-            return
         with self._lock:
+            self._look_at_actions()
+            if all(window.late is None for window in self._windows):
+                return
             for name, told in self._read().windows.items():
                 if told.armed_ns is not None and (name, "aim") not in self._told:
                     self._titles[name] = told.title
@@ -78,11 +93,34 @@ class Nemesis:
                     self._told.add((name, told.missed))
                     self._record("miss", name, why=told.missed)
 
+    def unfinished(self) -> str | None:
+        """Returns what an operator still has to do, or to end."""
+        done = self._read_actions()
+        open_still = [a.name for a in self._actions if done.get(a.name, _Done()).ended_ns is None]
+        return f"the operator to {', '.join(open_still)}" if open_still else None
+
+    def _look_at_actions(self) -> None:
+        for name, done in self._read_actions().items() if self._actions else ():
+            if done.began_ns is not None and (name, "act") not in self._told:
+                self._told.add((name, "act"))
+                begun: dict[str, object] = {"action": name, "title": done.title, "late_s": done.late_s}
+                self._recorder.record(NEMESIS, "info", "act", begun)
+            if done.ended_ns is not None and (name, "acted") not in self._told:
+                self._told.add((name, "acted"))
+                ended: dict[str, object] = {"action": name, "title": done.title}
+                self._recorder.record(NEMESIS, "info", "acted", ended | ({"why": done.failed} if done.failed else {}))
+
     def _read(self) -> _Aimed:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Aimed)
+            return msgspec.json.decode((self._folder / AIMED_FILE).read_bytes(), type=_Aimed)
         except (OSError, msgspec.MsgspecError):  # not yet; collect reads it again, and aloud
             return _Aimed()
+
+    def _read_actions(self) -> dict[str, _Done]:
+        try:
+            return msgspec.json.decode((self._folder / ACTIONS_FILE).read_bytes(), type=dict[str, _Done])
+        except (OSError, msgspec.MsgspecError):  # the same
+            return {}
 
     def _record(self, f: str, name: str, **more: object) -> None:
         self._recorder.record(NEMESIS, "info", f, {"window": name, "title": self._titles[name], **more})

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +21,23 @@ class Status:
     Attributes:
         phase: What is being done.
         waiting_for: What must come before it goes on; None while there is nothing to wait for but time.
+        holders: The nodes of the clients that hold a lock, as far as they know.
     """
 
     phase: Literal["main", "recovery", "final"] = "main"
     waiting_for: str | None = None
+    holders: list[str] = field(default_factory=list)
+
+    def note(self, f: str, type: str, node: str) -> None:  # noqa: A002  (the field's name)
+        """Keeps up with who holds a lock; a release of unknown end gives it up as far as its client can."""
+        if f == "acquire" and type == "ok":
+            self.holders.append(node)
+        elif f == "release" and type != "fail" and node in self.holders:
+            self.holders.remove(node)
 
 
 class ProgressFile:
-    """Writes `progress.json`: pid, phase, elapsed_s, duration_s, ok, fail, info, active_windows, waiting_for."""
+    """Writes `progress.json`: whose it is, its phase, times, counts, open windows, what it waits for, holders."""
 
     def __init__(  # noqa: PLR0913, PLR0917  (all that it shows)
         self,
@@ -60,6 +69,7 @@ class ProgressFile:
             **self._recorder.counts,
             "active_windows": [w.name for w in self._windows if w.from_s <= elapsed_s < w.until_s],
             "waiting_for": self._status.waiting_for,
+            "holders": list(self._status.holders),
         }
         new = self._path.with_suffix(".tmp")
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The scheduler: leads the clients through a run, from T0 to the final reads."""
+"""The scheduler: leads the clients through a run, from T0 to what is asked last."""
 
 import sys
 import threading
@@ -9,7 +9,7 @@ from functools import partial
 from workloads.clients.base import Client, Completion, complete, describe
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
-from workloads.generators import READ, Invocation
+from workloads.generators import Invocation
 from workloads.inputs import Window, WorkloadSpec
 from workloads.nemesis import Nemesis
 from workloads.pace import Pace
@@ -17,8 +17,9 @@ from workloads.progress import Status
 from workloads.recorder import Recorder
 
 POLL_S = 0.5  # between two questions whether the cluster has recovered
-FINAL_READ_TRIES = 5
-FINAL_READ_PAUSE_S = 1.0
+FINAL_TRIES = 5
+FINAL_PAUSE_S = 1.0
+DRAIN_S = 120.0  # for a final operation that is asked for again and again, until there is nothing left
 CALLS_AN_OPERATION = 4  # at most: connect to whom to ask, ask, connect, call; each with its own time-out
 SLACK_S = 10.0  # for a busy machine, before a client counts as stuck
 
@@ -36,7 +37,7 @@ class Worker:
 
 
 class Scheduler:
-    """Runs the phases: main, from T0 for `duration_s`; recovery, once the last window has ended; final reads.
+    """Runs the phases: main, from T0 for `duration_s`; recovery, once the last window has ended; what is asked last.
 
     Every wait has a bound: a client's calls have their time-outs, and a thread that exceeds them by far is given up.
     """
@@ -44,6 +45,7 @@ class Scheduler:
     def __init__(  # noqa: PLR0913, PLR0917  (the parts of a run)
         self,
         spec: WorkloadSpec,
+        final: Invocation | None,
         windows: Sequence[Window],
         workers: Sequence[Worker],
         recorder: Recorder,
@@ -52,6 +54,7 @@ class Scheduler:
         nemesis: Nemesis,
     ) -> None:
         self._spec = spec
+        self._final = final
         self._windows = windows
         self._workers = workers
         self._recorder = recorder
@@ -63,7 +66,7 @@ class Scheduler:
         self._operation_bound_s = CALLS_AN_OPERATION * spec.timeout_s + SLACK_S
 
     def interrupt(self) -> None:
-        """Ends the main phase and all waiting; each client still makes one final read."""
+        """Ends the main phase and all waiting; each client still asks one last time."""
         self._stop.set()
 
     def run(self) -> None:
@@ -82,8 +85,8 @@ class Scheduler:
         self._await_recovery()
         self._status.phase = "final"
         free = [worker for worker in self._workers if not worker.given_up]
-        self._start(free, self._final_read)
-        self._join(free, FINAL_READ_TRIES * (self._operation_bound_s + FINAL_READ_PAUSE_S))
+        self._start(free, self._ask_last)
+        self._join(free, FINAL_TRIES * (self._operation_bound_s + FINAL_PAUSE_S) + DRAIN_S)
         if self._failure:
             raise self._failure
 
@@ -130,24 +133,28 @@ class Scheduler:
 
     def _main(self, worker: Worker) -> None:
         """Makes a client's operations when they are due, until the main phase ends."""
+        done: Completion | None = None
         for invocation in worker.invocations:
-            due_s = worker.pace.next_due_s(self._clock.elapsed_s())
+            held_s = invocation.after_s if done and done.type == "ok" else 0.0
+            free_s = self._clock.elapsed_s() + held_s
+            due_s = max(worker.pace.next_due_s(free_s), free_s if held_s else 0.0)
             if due_s >= self._spec.duration_s:
                 return
             wait_s = due_s - self._clock.elapsed_s()
             if self._stop.wait(wait_s) if wait_s > 0 else self._stop.is_set():
                 return
-            self._perform(worker, invocation)
+            done = self._perform(worker, invocation)
 
     def _perform(self, worker: Worker, invocation: Invocation) -> Completion | None:
         """Makes an operation and records it; a process that does not know how its operation ended is dead after it."""
-        f, value = invocation
+        f, value, _ = invocation
         node = worker.client.node
         self._recorder.record(worker.process, "invoke", f, value, node=node)
         completion = complete(worker.client, f, value)
         if worker.given_up:
-            return None  # the final reads did not wait for it, so it must not count as acknowledged before them
+            return None  # what is asked last did not wait for it, so it must not count as acknowledged before them
         self._recorder.record(worker.process, completion.type, f, completion.value, error=completion.error, node=node)
+        self._status.note(f, completion.type, node)
         if completion.type == "info":
             worker.process += len(self._workers)
         return completion
@@ -166,7 +173,7 @@ class Scheduler:
         self._status.phase = "recovery"
         deadline_s = self._clock.elapsed_s() + self._spec.recovery_s
         while not self._stop.is_set():
-            waiting_for = self._unrecovered()
+            waiting_for = self._nemesis.unfinished() or self._unrecovered()
             self._status.waiting_for = waiting_for
             if not waiting_for:
                 return
@@ -187,12 +194,22 @@ class Scheduler:
                 return f"{node}: {waiting_for}"
         return None
 
-    def _final_read(self, worker: Worker) -> None:
-        """Reads the final state over a new connection; without it there is no verdict, so it is tried some times."""
+    def _ask_last(self, worker: Worker) -> None:
+        """Asks for the final state over a new connection; without it there is no verdict, so it is tried some times.
+
+        A queue gives its content in parts, the last of which is empty; so does nothing else ask again after an answer.
+        """
         worker.client.close()
-        for _ in range(FINAL_READ_TRIES):
-            completion = self._perform(worker, READ)
-            if not completion or completion.type == "ok" or self._stop.wait(FINAL_READ_PAUSE_S):
+        until_s, tries = self._clock.elapsed_s() + DRAIN_S, 0
+        while self._final and tries < FINAL_TRIES and self._clock.elapsed_s() < until_s:
+            completion = self._perform(worker, self._final)
+            if not completion:
+                return
+            if completion.type != "ok":
+                tries += 1
+                if self._stop.wait(FINAL_PAUSE_S):
+                    return
+            elif self._final.f != "drain" or not completion.value:
                 return
 
 

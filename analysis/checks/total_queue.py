@@ -16,8 +16,10 @@ import numpy as np
 
 from analysis.checks.elements import listed
 from analysis.checks.multiset import Traffic, crashes, traffic_of
+from analysis.checks.rows import rows_of
 from analysis.checks.verdict import weigh
 from analysis.lost_writes import percent, plural
+from analysis.table import NEMESIS_PROCESS, OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +62,14 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
         "crashed_drain_count": traffic.crashed_drain_count,
     }
     return weigh(*_judge(result, traffic), _praise(result)) | result
+
+
+def undrained_nodes(table: Table) -> list[str]:
+    """Returns the nodes with clients of which no drain came back empty: something may be left in their queue."""
+    clients = table.process != NEMESIS_PROCESS
+    drained = {int(table.node[row]) for row in rows_of(table, "drain", OK) if table.value(int(row)) == []}
+    asked = {int(node) for node in np.unique(table.node[clients]) if node >= 0}
+    return sorted(table.node_names[node] for node in asked - drained)
 
 
 def _judge(result: dict[str, Any], traffic: Traffic) -> tuple[list[str], list[str]]:

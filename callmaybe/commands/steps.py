@@ -14,6 +14,7 @@ from analysis.sentences import sentences
 from callmaybe.aims import await_aim, await_end, choose_targets, record_aimed, record_missed
 from callmaybe.expand import expand as expand_scenario
 from callmaybe.faults import plan_windows, record_armed, record_counters
+from callmaybe.operator import await_action, begin_action, end_action
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
@@ -57,8 +58,12 @@ def armed(folder: Path) -> None:
 @FOLDER
 @click.argument("names", nargs=-1)
 @click.option("--at", "at_s", type=float, help="Seconds after T0; the end of the drive if absent.")
-def await_moment(folder: Path, names: tuple[str, ...], at_s: float | None) -> None:
-    """Waits until the windows NAMES are to be aimed and prints `go`, or `over` if there is nothing left to aim."""
+@click.option("--action", help="An operator's action that is to be waited for instead.")
+def await_moment(folder: Path, names: tuple[str, ...], at_s: float | None, action: str | None) -> None:
+    """Waits until the windows NAMES are to be aimed and prints `go`, or `over` if there is nothing left to do."""
+    if action is not None:
+        click.echo("go" if await_action(folder, action) else "over")
+        return
     if at_s is None:
         await_end(folder)
         return
@@ -89,6 +94,23 @@ def aimed(folder: Path, names: tuple[str, ...]) -> None:
 def missed(folder: Path, names: tuple[str, ...], why: str) -> None:
     """Notes why NAMES could not be aimed."""
     record_missed(folder, list(names), why)
+
+
+@step.command()
+@FOLDER
+@click.argument("name")
+def act(folder: Path, name: str) -> None:
+    """Takes the names of the primaries on standard input, notes that NAME begins and prints whom it is for."""
+    click.echo(json.dumps(begin_action(folder, name, json.load(sys.stdin))))
+
+
+@step.command()
+@FOLDER
+@click.argument("name")
+@click.option("--failed", help="Why it could not be done.")
+def acted(folder: Path, name: str, failed: str | None) -> None:
+    """Notes that the action NAME has ended."""
+    end_action(folder, name, failed)
 
 
 @step.command()

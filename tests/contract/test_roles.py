@@ -17,10 +17,12 @@ ROLES = ROOT / "roles"
 DATABASES = sorted(path.parent.name for path in ROLES.glob("*/variants"))
 VERBS = {"install", "configure", "start", "ready", "primary", "stop", "kill", "pause", "resume", "wipe", "teardown"}
 EVERYWHERE = {"version", "collect", "cluster"}  # roles/db does these for every database
+OPERATOR = {"promote", "rejoin", "restart"}  # what a scenario may have an operator do
 CONTRACT = {
     "name", "capabilities", "packages", "services", "processes", "ports", "data", "logs", "files", "paths", "users",
     "version", "client",
 }  # fmt: skip
+OPTIONAL = {"rewritten", "owner", "packages_from", "suite"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.
@@ -64,11 +66,11 @@ def contract_of(path: Path) -> Any:
 @pytest.mark.parametrize("db", DATABASES)
 def test_a_tasks_file_for_each_capability_and_no_other(db: str) -> None:
     contract = contract_of(ROLES / db / "vars/main.yml")
-    assert set(contract) - {"rewritten"} == CONTRACT
+    assert set(contract) - OPTIONAL == CONTRACT
     assert contract["name"] == db
     capabilities = contract["capabilities"]
     assert len(capabilities) == len(set(capabilities))
-    assert EVERYWHERE <= set(capabilities) <= VERBS | EVERYWHERE
+    assert EVERYWHERE <= set(capabilities) <= VERBS | EVERYWHERE | OPERATOR
     files = {path.stem for path in (ROLES / db / "tasks").glob("*.yml")}
     assert files == {"main", *capabilities}
     assert all(load(ROLES / db / f"tasks/{verb}.yml") for verb in files), "an empty verb is a lie"
@@ -128,7 +130,7 @@ def test_the_contract_and_its_templates_render_with_the_defaults(db: str, kind: 
     rendered = render(db, kind)
     assert set(rendered) == set(inventory)
     for contract in rendered.values():
-        assert set(contract) - {"rewritten"} == CONTRACT
+        assert set(contract) - OPTIONAL == CONTRACT
         names = ["journal.log", *contract["logs"].values()]
         assert len(set(names)) == len(names), "two logs would get one local name"
         assert len({port for port in map(int, contract["ports"]) if 0 < port < 65536}) == len(contract["ports"])

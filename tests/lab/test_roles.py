@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.databases import DATABASES, Database
 from tests.lab.machine import Lab, ansible, playbook
 
 pytestmark = pytest.mark.lab
@@ -24,8 +25,6 @@ systemctl list-unit-files --no-legend --no-pager; systemctl list-units --failed 
 cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
 ls /etc/apt/trusted.gpg.d /usr/sbin/policy-rc.d 2>/dev/null
 """
-RUNNING = {"redis": {"redis-server", "redis-sentinel"}, "etcd": {"etcd"}}
-VERSION = {"redis": "7.0.15", "etcd": "3.4.23"}  # Debian 12
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class Cluster:
     before: dict[str, list[str]]
     check_mode_said: str
 
+    @property
+    def known(self) -> Database:
+        """What is known of the database."""
+        return DATABASES[self.db]
+
     def verb(self, verb: str, *words: str) -> str:
         """Runs one verb by playbooks/db.yml and returns what Ansible printed; it must succeed."""
         done = ansible("playbooks/db.yml", "-e", f"db={self.db}", "-e", f"verb={verb}", *words)
@@ -46,7 +50,7 @@ class Cluster:
 
     def states(self, node: str) -> dict[str, str]:
         """The node's processes of the database, {name: state letter}."""
-        names = ",".join(RUNNING[self.db])
+        names = ",".join(self.known.processes)
         lines = self.lab.run(node, f"ps -o comm=,state= -C {names}").stdout.splitlines()
         return {line.split()[0]: line.split()[1] for line in lines}
 
@@ -61,7 +65,7 @@ def unchanged(said: str, nodes: tuple[str, ...]) -> bool:
     return all("changed=0 " in line for line in recap)
 
 
-@pytest.fixture(scope="module", params=sorted(RUNNING))
+@pytest.fixture(scope="module", params=sorted(DATABASES))
 def cluster(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The database, installed on nodes that had nothing of it; gone again at the end."""
     db, folder = request.param, tmp_path_factory.mktemp(request.param)
@@ -81,13 +85,13 @@ def test_check_mode_on_a_fresh_node_tells_what_it_would_do(cluster: Cluster) -> 
 
 def test_it_runs_on_every_node_and_is_described(cluster: Cluster) -> None:
     for node in cluster.lab.nodes:
-        assert set(cluster.states(node)) == RUNNING[cluster.db]
+        assert set(cluster.states(node)) == cluster.known.processes
     described = json.loads((cluster.folder / "cluster.json").read_text(encoding="utf-8"))
     assert described["database"] == cluster.db
     assert described["variant"] == "default"
-    assert described["version"] == VERSION[cluster.db]
+    assert described["version"] == cluster.known.version
     assert described["nodes"] == {node: f"198.18.77.1{node[1:]}" for node in cluster.lab.nodes}
-    assert described["client"]["port"] in (6379, 2379)
+    assert described["client"]["port"] == cluster.known.port
 
 
 @pytest.mark.parametrize("verb", ["install", "configure", "start", "ready"])
@@ -98,13 +102,13 @@ def test_a_second_time_changes_nothing(cluster: Cluster, verb: str) -> None:
 def test_one_primary_says_so(cluster: Cluster) -> None:
     (line,) = [line for line in cluster.verb("primary").splitlines() if "primary: " in line]
     primary = line.split("primary: ")[1].strip("'")
-    assert primary == "n1" if cluster.db == "redis" else primary in cluster.lab.nodes
+    assert primary == "n1" if cluster.known.first_is_primary else primary in cluster.lab.nodes
 
 
 def test_pause_and_resume_stop_the_processes_and_let_them_go_on(cluster: Cluster) -> None:
     before = cluster.states("n5")
     cluster.verb("pause", "--limit", "n5")
-    assert set(cluster.states("n5").items()) == {(name, "T") for name in RUNNING[cluster.db]}
+    assert set(cluster.states("n5").items()) == {(name, "T") for name in cluster.known.processes}
     assert unchanged(cluster.verb("pause", "--limit", "n5"), ("n5",))
     assert "T" not in cluster.states("n4").values()
     cluster.verb("resume", "--limit", "n5")
@@ -123,7 +127,7 @@ def test_the_killed_stay_dead_until_they_are_started(cluster: Cluster) -> None:
     assert "n4 is not ready after 1 s (db_ready_timeout_s): " in late.stdout + late.stderr
     cluster.verb("start", "--limit", "n4")
     cluster.verb("ready")
-    assert set(cluster.states("n4")) == RUNNING[cluster.db]
+    assert set(cluster.states("n4")) == cluster.known.processes
 
 
 def test_stop_and_start(cluster: Cluster) -> None:
@@ -134,7 +138,7 @@ def test_stop_and_start(cluster: Cluster) -> None:
 
 
 def test_a_service_that_does_not_start_shows_its_journal(cluster: Cluster) -> None:
-    unit = "redis-server" if cluster.db == "redis" else "etcd"
+    unit = cluster.known.unit
     cluster.verb("stop", "--limit", "n3")
     broken = f"/run/systemd/system/{unit}.service.d"
     cluster.lab.run(
@@ -155,29 +159,25 @@ def test_a_service_that_does_not_start_shows_its_journal(cluster: Cluster) -> No
 
 def test_logs_are_collected_and_a_missing_one_is_left_out(cluster: Cluster) -> None:
     cluster.verb("stop", "--limit", "n1")
-    cluster.lab.run("n1", "rm -f /var/log/redis/redis-sentinel.log")
+    missing = next(iter(cluster.known.logs), "")
+    cluster.lab.run("n1", f"find /var/log -name '{missing}' -delete")
     cluster.verb("collect", "-e", f"run_folder={cluster.folder}")
-    logs = {"redis-server.log", "redis-sentinel.log"} if cluster.db == "redis" else set()
     for node in cluster.lab.nodes:
         found = {path.name: path.stat().st_size for path in (cluster.folder / "nodes" / node).iterdir()}
-        assert set(found) == {"journal.log"} | (logs - {"redis-sentinel.log"} if node == "n1" else logs)
+        assert set(found) == {"journal.log"} | (cluster.known.logs - {missing} if node == "n1" else cluster.known.logs)
         assert found["journal.log"] > 0
     cluster.verb("start", "--limit", "n1")
     cluster.verb("ready")
 
 
 def test_wipe_forgets_data_and_what_the_services_wrote_into_their_configuration(cluster: Cluster) -> None:
-    write, read = {
-        "redis": ("redis-cli set k v", "redis-cli get k"),
-        "etcd": ("etcdctl put k v", "etcdctl get k --print-value-only"),
-    }[cluster.db]
     # Redis takes it only where the primary is by now, after all that was done to it.
-    assert "OK" in {cluster.lab.run(node, write).stdout.strip() for node in cluster.lab.nodes}
+    assert "wrote" in {cluster.lab.run(node, cluster.known.write).stdout.strip() for node in cluster.lab.nodes}
     playbook("install", db=cluster.db)
     for node in cluster.lab.nodes:
-        assert cluster.lab.run(node, read).stdout.strip() == ""
-        assert set(cluster.states(node)) == RUNNING[cluster.db]
-    if cluster.db == "redis":
+        assert cluster.lab.run(node, cluster.known.read).stdout.strip() == ""
+        assert set(cluster.states(node)) == cluster.known.processes
+    if cluster.known.first_is_primary:
         assert "primary: n1'" in cluster.verb("primary"), "a Sentinel remembered who was primary before the wipe"
 
 

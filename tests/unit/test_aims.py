@@ -23,8 +23,8 @@ def test_windows_that_begin_together_are_aimed_together() -> None:
     windows = [late("kill-1", "kill", 30), late("cut-1", "partition", 33), late("kill-2", "kill", 60)]
     aims = plan_aims([*windows, {"name": "slow-1", "fault": "slow", "from_s": 1, "until_s": 2}])
     assert aims == [
-        *[{"at_s": 30 - 8 - 8, "names": ["kill-1", "cut-1"]}] * 3,
-        *[{"at_s": 60 - 8 - 4, "names": ["kill-2"]}] * 3,
+        *[{"at_s": 30 - 8 - 8, "names": ["kill-1", "cut-1"], "asks": True}] * 3,
+        *[{"at_s": 60 - 8 - 4, "names": ["kill-2"], "asks": True}] * 3,
     ]
 
 

@@ -70,7 +70,7 @@ def test_every_scenario_of_the_project_expands(name: str) -> None:
     [
         ("database: etcd", "database: etdc", "there is no database 'etdc'; known: .*etcd"),
         ("variant: v2", "variant: v4", "there is no variant 'v4'; known: .*v2-quorum"),
-        ("name: register", "name: bank", "there is no workload 'bank'; known: .*set"),
+        ("name: register", "name: bnak", "there is no workload 'bnak'; known: .*set"),
         ("[linearizable-register]", "[linear]", "there is no checker 'linear'; known: .*lost-writes"),
         ("topology: random-halves", "topology: thirds", "faults.0: unknown topology 'thirds'; known are .*halves"),
         ("topology: random-halves", "topology: isolate, node: n9", "faults.0: node: target 'n9' is unknown"),

@@ -67,7 +67,7 @@ def test_windows_are_absolute_and_on_whole_seconds_after_t0(folder: Path) -> Non
     assert told == {
         "t0_ns": faults["t0_ns"],
         "kinds": {"partition": [{key: faults["windows"][0][key] for key in MODULE_KEYS}]},
-        "aims": [],
+        "agenda": [],
     }
     assert faults["t0_ns"] % 10**9 == 0
     assert 4e9 <= faults["t0_ns"] - before_ns <= 5.5e9
@@ -115,7 +115,7 @@ def test_each_kind_gets_four_seconds_more(storm: Path) -> None:
     assert (10 + 4 * 3) * 1e9 <= told["t0_ns"] - before_ns <= (10 + 4 * 3 + 1.5) * 1e9
     assert told["kinds"].keys() == {"partition", "shape"}, "whom the kill hits is not known yet"
     assert told["kinds"]["shape"][0]["links"] == {"n1": ["n2", "n3"]}
-    assert told["aims"] == [{"at_s": 20.0 - 8 - 4, "names": ["kill-1"]}] * 3
+    assert told["agenda"] == [{"at_s": 20.0 - 8 - 4, "names": ["kill-1"], "asks": True}] * 3
 
 
 def test_clocks_and_boots_are_kept(storm: Path) -> None:

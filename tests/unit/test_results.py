@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from analysis.history import HistoryError
+from analysis.history import HistoryError, Operation, encode_line
 from analysis.judge import check_history, judge, read_results
 from analysis.report import write_report
 from analysis.run_folder import RunError, Window, read_scenario
@@ -358,3 +358,46 @@ def test_a_run_that_tested_nothing_is_unknown_and_a_history_alone_says_so(tmp_pa
     assert (results["valid"], results["reason"][:18]) == ("unknown", "nothing was tested")
     alone = check_history(next(folder.glob("history.*")), [checker])
     assert (alone["valid"], alone["reason"][:18]) == (True, "nothing was tested")
+
+
+def queue_run(folder: Path, *events: tuple[Any, ...]) -> Path:
+    """A run without faults of the workload queue: (process, type, f, value, node) an event."""
+    make_run(folder, checkers=["total-queue"], windows=[])
+    (folder / "faults.json").unlink()
+    lines = [
+        encode_line(Operation(i, i, process, type_, f, value, None, node))
+        for i, (process, type_, f, value, node) in enumerate(events)
+    ]
+    (folder / "history.jsonl").write_bytes(b"".join(lines))
+    return folder
+
+
+def asked(process: int, f: str, value: Any, answer: Any, node: str) -> list[tuple[Any, ...]]:
+    return [(process, "invoke", f, value, node), (process, "ok", f, answer, node)]
+
+
+PUT = [*asked(0, "enqueue", 1, 1, "n1"), *asked(1, "enqueue", 2, 2, "n2")]
+ONE = asked(0, "drain", None, [1], "n1")
+EMPTY = [*asked(0, "drain", None, [], "n1"), *asked(1, "drain", None, [], "n2")]
+
+
+def test_a_queue_must_be_drained_on_every_node_before_anything_counts_as_lost(tmp_path: Path) -> None:
+    lost = judge(queue_run(tmp_path / "lost", *PUT, *ONE, *EMPTY))
+    assert (lost["valid"], lost["checkers"]["total-queue"]["lost"]) == (False, "2")
+    undrained = judge(queue_run(tmp_path / "undrained", *PUT, *ONE, *EMPTY[:2]))
+    assert undrained["valid"] == "unknown"
+    assert "n2 was not drained until empty" in undrained["reason"]
+    strange = judge(queue_run(tmp_path / "strange", *PUT, *asked(0, "drain", None, [9], "n1")))
+    assert strange["valid"] is False, "what nobody put in is wrong however much is left"
+    whole = judge(queue_run(tmp_path / "whole", *PUT, *asked(0, "drain", None, [1, 2], "n1"), *EMPTY))
+    assert whole["valid"] is True
+
+
+def test_two_holders_of_a_mutex_are_invalid(tmp_path: Path) -> None:
+    held = [*asked(0, "acquire", None, None, "n1"), *asked(0, "release", None, None, "n1")]
+    both = [*asked(0, "acquire", None, None, "n1"), *asked(1, "acquire", None, None, "n3")]
+    for name, events, valid in (("one", held, True), ("two", both, False)):
+        folder = queue_run(tmp_path / name, *events)
+        make_again = (folder / "scenario.yml").read_text().replace("total-queue", "linearizable-mutex")
+        (folder / "scenario.yml").write_text(make_again)
+        assert judge(folder)["valid"] is valid

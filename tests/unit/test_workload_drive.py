@@ -76,6 +76,7 @@ def test_a_run_leaves_a_history_and_its_progress(tmp_path: Path) -> None:
         "info": 0,
         "active_windows": [],
         "waiting_for": None,
+        "holders": [],
     }
 
 
@@ -156,7 +157,12 @@ def test_a_history_is_never_written_twice(tmp_path: Path) -> None:
         ("scenario.yml", "rate: 50.0", "rate: 0.0", "scenario.yml: Expected `float` > 0.0 - at `$.workload.rate`"),
         ("scenario.yml", "seed: 7", "seed: [", "scenario.yml: "),
         ("scenario.yml", "- n2", "- n9", "workload.clients names n9, which cluster.json does not have; known: n1, n2"),
-        ("scenario.yml", "name: set", "name: sett", "there is no workload 'sett'; known: register, set"),
+        (
+            "scenario.yml",
+            "name: set",
+            "name: sett",
+            "there is no workload 'sett'; known: bank, list-cas, mutex, queue, register",
+        ),
         ("scenario.yml", "noop", "redis", "is about redis and cluster.json about noop"),
         ("cluster.json", '"nodes"', '"hosts"', "cluster.json: Object missing required field `nodes`"),
         ("faults.json", '"t0_ns"', '"t0"', "faults.json: Object missing required field `t0_ns`"),

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from workloads.clients.noop import NoopSet
 from workloads.errors import WorkloadError
-from workloads.generators import READ, adds, register_operations
+from workloads.generators import (
+    ACCOUNTS,
+    READ,
+    Task,
+    adds,
+    bank_operations,
+    lock_operations,
+    queue_operations,
+    register_operations,
+    skewed_inserts,
+)
 from workloads.pace import Pace
 from workloads.registry import find_client
 
@@ -16,18 +26,18 @@ pytestmark = pytest.mark.unit
 
 
 def test_client_i_of_n_adds_i_and_every_nth_after_it() -> None:
-    assert list(islice(adds(2, 5, 0), 3)) == [("add", 2), ("add", 7), ("add", 12)]
+    assert [next_.value for next_ in islice(adds(Task(2, 5, 0)), 3)] == [2, 7, 12]
 
 
 @given(clients=st.integers(1, 9), count=st.integers(0, 40))
 def test_no_element_is_added_twice_and_none_is_left_out(clients: int, count: int) -> None:
-    added = [value for i in range(clients) for _, value in islice(adds(i, clients, 0), count)]
+    added = [asked.value for i in range(clients) for asked in islice(adds(Task(i, clients, 0)), count)]
     assert sorted(added) == list(range(clients * count))
 
 
 def test_a_register_is_the_same_for_the_same_seed_and_no_other() -> None:
     def draw(client: int, seed: int) -> list[tuple[str, object]]:
-        return list(islice(register_operations(client, 5, seed), 200))
+        return [(f, value) for f, value, _ in islice(register_operations(Task(client, 5, seed)), 200)]
 
     assert draw(3, 7) == draw(3, 7)
     assert draw(3, 7) != draw(3, 8)
@@ -38,11 +48,45 @@ def test_a_register_is_the_same_for_the_same_seed_and_no_other() -> None:
 
 
 def test_a_register_asks_for_everything_with_small_values() -> None:
-    drawn = list(islice(register_operations(0, 5, 1), 600))
+    drawn = [(f, value) for f, value, _ in islice(register_operations(Task(0, 5, 1)), 600)]
     assert {f for f, _ in drawn} == {"read", "write", "cas"}
     assert {value for f, value in drawn if f == "write"} == set(range(5))
     assert {old for f, value in drawn if f == "cas" for old in value} == set(range(5))
-    assert READ in drawn
+    assert READ[:2] in drawn
+
+
+@given(clients=st.integers(1, 9), seed=st.integers(0, 99))
+def test_a_queue_is_given_every_value_once_and_asked_as_often(clients: int, seed: int) -> None:
+    drawn = [asked for i in range(clients) for asked in islice(queue_operations(Task(i, clients, seed)), 60)]
+    put = [asked.value for asked in drawn if asked.f == "enqueue"]
+    assert len(set(put)) == len(put)
+    assert {asked.f for asked in drawn} == {"enqueue", "dequeue"}
+
+
+def test_a_lock_is_held_for_as_long_as_the_scenario_says() -> None:
+    asked = list(islice(lock_operations(Task(0, 5, 0, hold_s=25.0)), 4))
+    assert asked == [("acquire", None, 0.0), ("release", None, 25.0)] * 2
+
+
+def test_a_bank_moves_small_amounts_between_two_accounts() -> None:
+    moved = [asked.value for asked in islice(bank_operations(Task(0, 5, 1)), 400) if asked.f == "transfer"]
+    assert 100 < len(moved) < 300
+    for value in moved:
+        assert isinstance(value, dict)
+        assert value["from"] != value["to"]
+        assert {value["from"], value["to"]} <= set(ACCOUNTS)
+        assert 1 <= int(value["amount"]) <= 5
+
+
+@given(clients=st.integers(2, 9))
+def test_each_pair_is_asked_for_by_two_clients_with_rows_of_their_own(clients: int) -> None:
+    asked = [asked.value for i in range(clients) for asked in islice(skewed_inserts(Task(i, clients, 0)), 5)]
+    rows: dict[int, set[int]] = {}
+    for value in asked:
+        assert isinstance(value, list)
+        rows.setdefault(value[0], set()).add(value[1])
+    lone = clients % 2 * 5  # pairs of the last client, who is alone
+    assert sorted(len(pair) for pair in rows.values()) == [1] * lone + [2] * (len(rows) - lone)
 
 
 def test_a_client_keeps_to_its_slots() -> None:
@@ -79,7 +123,10 @@ def test_without_a_limit_everything_is_due_now() -> None:
 
 def test_the_registry_names_what_is_known() -> None:
     assert find_client("noop", "set") is NoopSet
-    with pytest.raises(WorkloadError, match="there is no workload 'sett'; known: register, set"):
+    with pytest.raises(
+        WorkloadError,
+        match="there is no workload 'sett'; known: bank, list-cas, mutex, queue, register",
+    ):
         find_client("redis", "sett")
     with pytest.raises(WorkloadError, match="there is no client for the database 'reddis'; known: etcd, noop, redis"):
         find_client("reddis", "set")

@@ -13,7 +13,7 @@ from workloads import scheduler as scheduling
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
-from workloads.generators import adds
+from workloads.generators import READ, Invocation, Task, adds, lock_operations
 from workloads.inputs import Cluster, Window, WorkloadSpec
 from workloads.nemesis import Nemesis
 from workloads.pace import Pace
@@ -69,11 +69,11 @@ class Run:
         clock = RunClock(time.time_ns() + 50_000_000)
         recorder = Recorder(path or self.folder / "history.jsonl", clock)
         workers = [
-            Worker(client, i, adds(i, len(self.clients), 0), Pace(i, len(self.clients), self.spec.rate))
+            Worker(client, i, adds(Task(i, len(self.clients), 0)), Pace(i, len(self.clients), self.spec.rate))
             for i, client in enumerate(self.clients)
         ]
         nemesis = Nemesis(self.folder, windows or [], recorder)
-        self.scheduler = Scheduler(self.spec, windows or [], workers, recorder, clock, self.status, nemesis)
+        self.scheduler = Scheduler(self.spec, READ, windows or [], workers, recorder, clock, self.status, nemesis)
         try:
             self.scheduler.run()
         finally:
@@ -114,17 +114,17 @@ def test_what_certainly_did_not_happen_fails_and_so_does_a_read_without_an_answe
         raise NotAppliedError("compare failed") if f == "add" else ConnectionResetError("gone")
 
     run = Run(tmp_path, refuse, rate=30.0)
-    scheduling_pause, scheduling.FINAL_READ_PAUSE_S = scheduling.FINAL_READ_PAUSE_S, 0.01
+    scheduling_pause, scheduling.FINAL_PAUSE_S = scheduling.FINAL_PAUSE_S, 0.01
     try:
         history = run.lead()
     finally:
-        scheduling.FINAL_READ_PAUSE_S = scheduling_pause
+        scheduling.FINAL_PAUSE_S = scheduling_pause
     assert {(call.invoke.f, call.completion and call.completion.type) for call in history.calls} == {
         ("add", "fail"),
         ("read", "fail"),
     }
     assert {call.invoke.process for call in history.calls} == {0, 1, 2}
-    assert len([call for call in history.calls if call.invoke.f == "read"]) == 3 * scheduling.FINAL_READ_TRIES
+    assert len([call for call in history.calls if call.invoke.f == "read"]) == 3 * scheduling.FINAL_TRIES
     assert {call.completion and call.completion.error for call in history.calls} == {
         "NotApplied: compare failed",
         "ConnectionResetError: gone",
@@ -223,3 +223,85 @@ def test_the_final_read_uses_a_new_connection(tmp_path: Path) -> None:
     run = Run(tmp_path, nothing, duration_s=0.1)
     run.lead()
     assert [client.closed for client in run.clients] == [1, 1, 1]
+
+
+class QueueInMemory(SetInMemory):
+    """Hands its elements out two at a time when it is drained; one answer is lost on the way."""
+
+    def invoke(self, f: str, value: Value) -> Value:
+        self.before(f, value)
+        if f != "drain":
+            return super().invoke(f, value)
+        return [self.elements.pop() for _ in range(min(2, len(self.elements)))]
+
+
+def lead(run: Run, clients: list[SetInMemory], final: Invocation | None, task: Callable[[Task], object]) -> History:
+    """Leads these clients, each with a task's operations."""
+    clock = RunClock(time.time_ns() + 50_000_000)
+    recorder = Recorder(run.folder / "history.jsonl", clock)
+    workers = [
+        Worker(
+            client,
+            i,
+            task(Task(i, len(clients), 0, run.spec.hold_s)),  # type: ignore[arg-type]
+            Pace(i, len(clients), run.spec.rate),
+        )
+        for i, client in enumerate(clients)
+    ]
+    nemesis = Nemesis(run.folder, [], recorder)
+    scheduler = Scheduler(run.spec, final, [], workers, recorder, clock, run.status, nemesis)
+    try:
+        scheduler.run()
+    finally:
+        recorder.close()
+    return read_history(run.folder)
+
+
+def test_a_queue_is_drained_until_it_is_empty_by_every_client(tmp_path: Path) -> None:
+    broken = iter([True])
+
+    def break_once(f: str, value: Value) -> None:
+        if f == "drain" and next(broken, False):
+            raise ConnectionResetError("gone")
+
+    run = Run(tmp_path, nothing)
+    clients = [QueueInMemory(node, run.elements, break_once) for node in CLUSTER.nodes]
+    history = lead(run, clients, Invocation("drain", None), adds)
+    added = {call.invoke.value for call in history.calls if call.invoke.f == "add"}
+    drains = [call for call in history.calls if call.invoke.f == "drain"]
+    told = [call.completion for call in drains if call.completion]
+    assert [end.type for end in told if end.type != "ok"] == ["info"], "nobody knows what a broken drain took"
+    assert {element for end in told if end.type == "ok" for element in end.value} == added
+    assert {call.node for call in drains if call.completion and call.completion.value == []} == set(CLUSTER.nodes)
+
+
+class LockInMemory(SetInMemory):
+    """A lock that all clients of one set share."""
+
+    def invoke(self, f: str, value: Value) -> Value:
+        self.before(f, value)
+        if f == "acquire":
+            if self.elements:
+                raise NotAppliedError("somebody holds it")
+            self.elements.add(hash(self.node))
+            return None
+        if self.elements != {hash(self.node)}:
+            raise NotAppliedError("it is not held")
+        self.elements.clear()
+        return None
+
+
+def test_who_got_the_lock_holds_it_and_the_others_go_on_asking(tmp_path: Path) -> None:
+    run = Run(tmp_path, nothing, duration_s=0.6, rate=60.0, hold_s=0.25)
+    clients = [LockInMemory(node, run.elements, nothing) for node in CLUSTER.nodes]
+    history = lead(run, clients, None, lock_operations)
+    ended = [call for call in history.calls if call.completion and call.completion.type == "ok"]
+    got, gave = ([call for call in ended if call.invoke.f == f] for f in ("acquire", "release"))
+    assert len(got) >= 2
+    held_ns = gave[0].invoke.time - got[0].completion.time  # type: ignore[union-attr]
+    assert 250_000_000 <= held_ns < 400_000_000
+    refused = [call for call in history.calls if call.completion and call.completion.type == "fail"]
+    assert len(refused) > 5
+    assert {call.invoke.f for call in history.calls} == {"acquire", "release"}, "nothing is asked last"
+    still = got[len(gave) :]
+    assert run.status.holders == [call.node for call in still]

@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from workloads.inputs import Cluster
 
-Value: TypeAlias = int | list[int] | None
-"""What an operation asks or answers: an element or a register's value, `[old, new]`, a set's elements, or nothing."""
+Value: TypeAlias = int | str | list[int] | dict[str, int | str] | None
+"""What an operation asks or answers: an element or a register's value, `[old, new]`, a set's elements, the balances of
+accounts, a transfer, or nothing."""
 
 ERROR_LENGTH = 200  # characters of an error that go into the history
 
@@ -42,6 +43,13 @@ class Client(ABC):
         self.cluster = cluster
         self.timeout_s = timeout_s
         self.run = run
+
+    def set_up(self) -> None:  # noqa: B027  (most need nothing)
+        """Makes what the workload needs, such as tables: once a run, on the first node, before any client works.
+
+        Raises:
+            Exception: It could not be made; the run ends before it began.
+        """
 
     @abstractmethod
     def open(self) -> None:
