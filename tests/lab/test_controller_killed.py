@@ -23,11 +23,12 @@ from tests.lab.machine import BIN, NODES, ROOT, Lab, inventory, playbook
 pytestmark = pytest.mark.lab
 
 ROUNDS = int(os.environ.get("CALLMAYBE_KILL_ROUNDS", "2"))
+# To T0; more on a busy machine, on which arming takes longer.
+AHEAD_S = int(os.environ.get("CALLMAYBE_KILL_AHEAD_S", "14"))
 # From the start to the end of the last window: finding each other, arming ahead, and 13 s of workload.
-LATEST_S = 34
-AHEAD_S = 14
-RUN_S = 90
-SETTLE_S = 20
+LATEST_S = 20 + AHEAD_S
+RUN_S = 60 + 2 * AHEAD_S
+SETTLE_S = 60
 DATABASE = {"db": "etcd", "variant": "v3"}
 SERVICE = "etcd"
 SCENARIO = {
@@ -74,7 +75,7 @@ find /run/jepsen /run/systemd -name '*jepsen*' 2>/dev/null | sed 's/^/file: /'
 )
 # The database as somebody would start it again; what it says when a majority is there.
 START = f"systemctl start {SERVICE}; systemctl is-active {SERVICE}"
-HEALTHY = "timeout 20 env ETCDCTL_API=3 etcdctl endpoint health --command-timeout=15s 2>&1"
+HEALTHY = "timeout 40 env ETCDCTL_API=3 etcdctl endpoint health --command-timeout=30s 2>&1"
 # What must be as it was before.
 FOREIGN = "tc qdisc show; nft list ruleset; iptables-save 2>/dev/null | grep -v '^#'"
 

@@ -106,13 +106,23 @@ class Node:
         return list(json.loads(said.read_text()))
 
     def arm(self, *windows: tuple[str, str, int, int, dict]) -> dict:
-        """Arms (name, action, begin, end in seconds from the next whole one, options)."""
-        base = (self.now_ns() // S_NS + 1) * S_NS
-        asked = [
-            {"name": n, "action": a, "from_ns": base + b * S_NS, "until_ns": base + e * S_NS, "nodes_hit": [NODE], **o}
-            for n, a, b, e, o in windows
-        ]
-        done = self.module("pause", windows=asked, services=[UNIT])
+        """Arms (name, action, begin, end in seconds from some moment soon, options)."""
+        for ahead_s in (1, 15, 60):  # the longer ones for a busy machine, on which arming itself takes long
+            base = (self.now_ns() // S_NS + ahead_s) * S_NS
+            asked = [
+                {
+                    "name": n,
+                    "action": a,
+                    "from_ns": base + b * S_NS,
+                    "until_ns": base + e * S_NS,
+                    "nodes_hit": [NODE],
+                    **o,
+                }
+                for n, a, b, e, o in windows
+            ]
+            done = self.module("pause", windows=asked, services=[UNIT])
+            if "still to come" not in done.get("msg", "") and self.now_ns() < base + 2 * S_NS:
+                break
         assert done["changed"], done
         return {window["name"]: window for window in asked}
 
