@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.history import read_history
 from analysis.run_folder import Action, Faults, evidence_of
 from callmaybe.duration import Duration
 from callmaybe.operator import await_action, begin_action, end_action, known_actions, plan_actions, read_actions
 from callmaybe.project import UserError
 from callmaybe.scenario import Operator
+from tests.unit.hand_made import read_history
 from workloads.clock import RunClock
 from workloads.inputs import Action as Told
 from workloads.nemesis import Nemesis
