@@ -27,9 +27,10 @@ slow = pytest.mark.skipif(not os.environ.get("CALLMAYBE_SLOW"), reason="builds i
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - only looked at
 OURS = ("/var/cache/callmaybe", "/var/lib/callmaybe/lab")
+NETNS = Path("/run/netns")
 # What every machine writes by itself, whether or not a lab is there.
 RESTLESS = re.compile(
-    r"^/var/(log|tmp|lib/systemd|lib/private)(/|$)|^/run/(log|user|udev|systemd/(units|journal|transient))(/|$)"
+    rf"^/var/(log|tmp|lib/systemd|lib/private)(/|$)|^/run/(log|user|udev|systemd/(units|journal|transient))(/|$)|^{NETNS}$"
 )
 COUNTERS = re.compile(r"\[\d+:\d+\]|packets \d+ bytes \d+|expires \d+sec|^#.*$", re.MULTILINE)
 RESTLESS_SYSCTL = re.compile(r"nf_conntrack_count|/random/|netns/|sunrpc")
@@ -111,6 +112,8 @@ def snapshot(token: str) -> dict[str, object]:
         "etc": etc(),
         "run": files("/run"),
         "var": files("/var"),
+        # Other tests, those of packets, may come and go beside these.
+        "netns": {path.name for path in NETNS.glob("*") if not re.match(r"jt\d", path.name)},
         "tmp": {path.name for path in TEMPORARY.iterdir() if re.match(r"nspawn|mmdebstrap", path.name)},
     }
 
