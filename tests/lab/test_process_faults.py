@@ -147,8 +147,10 @@ def services(lab: Lab, *units: str) -> Iterator[Node]:
     """The node, with these services, which are gone at the end with all that was armed."""
     node = Node(lab)
     node.sh(SETUP.replace("UNITS", " ".join(units)))
-    yield node
-    node.sh(TEARDOWN.replace("UNITS", " ".join(units)))
+    try:
+        yield node
+    finally:
+        node.sh(TEARDOWN.replace("UNITS", " ".join(units)))
 
 
 @pytest.fixture
