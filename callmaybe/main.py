@@ -12,6 +12,7 @@ EXIT_USAGE = 3  # 0, 1 and 2 are verdicts
 INTERRUPTED = 130
 COMMANDS = {
     "test": "callmaybe.commands.runs:test",
+    "matrix": "callmaybe.commands.matrix:matrix",
     "faults": "callmaybe.commands.faults:faults",
     "check": "callmaybe.commands.histories:check",
     "convert": "callmaybe.commands.histories:convert",

@@ -1,0 +1,175 @@
+"""What many runs came to, as one table: each scenario's verdicts and figures, and the published result beside them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from jinja2 import Environment, PackageLoader
+
+from analysis.errors import AnalysisError
+from analysis.judge import Results, read_results
+from analysis.sentences import verdict_word
+from callmaybe.project import ROOT
+from callmaybe.run_files import read_json
+from callmaybe.scenario import Published, Scenario
+
+# What a checker counts as wrong: writes, reads of `bank`, pairs of `g2`.
+WRONG = ("lost_count", "error_count", "illegal_count")
+
+TEMPLATES = Environment(
+    loader=PackageLoader("callmaybe"),
+    autoescape=False,  # noqa: S701 - Markdown
+    trim_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One judged run.
+
+    Attributes:
+        folder: the run's.
+        plan: scenario.yml as expanded.
+        cluster: cluster.json.
+        results: results.json.
+    """
+
+    folder: Path
+    plan: dict[str, Any]
+    cluster: dict[str, Any]
+    results: Results
+
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """Attempts, acknowledged and wrong."""
+        operations = self.results["operations"].values()
+        judged = {key: value for result in self.results["checkers"].values() for key, value in result.items()}
+        wrong = next((judged[key] for key in WRONG if judged.get(key) is not None), None)
+        return {
+            "attempts": judged.get("attempt_count", sum(count["invoke"] for count in operations)),
+            "acknowledged": judged.get("acknowledged_count", sum(count["ok"] for count in operations)),
+            "wrong": wrong,
+        }
+
+
+def read_finding(folder: Path) -> Finding | None:
+    """Reads a run's folder, or returns None where the run did not come to a verdict."""
+    try:
+        results = read_results(folder)
+        plan = yaml.safe_load((folder / "scenario.yml").read_text(encoding="utf-8"))
+        return Finding(folder, plan, read_json(folder / "cluster.json"), results)
+    except (AnalysisError, OSError, ValueError):
+        return None
+
+
+def is_as_wanted(scenario: Scenario, finding: Finding) -> bool:
+    """Whether a run's verdict is the one that its scenario is there to show; without a wish, any verdict is."""
+    wanted = scenario.expect.valid if scenario.expect else "any"
+    return wanted == "any" or finding.results["valid"] == wanted
+
+
+def make_table(found: dict[str, tuple[Scenario, list[Finding], list[str]]], command: str) -> str:
+    """Makes the table in Markdown.
+
+    Args:
+        found: by a scenario's name: what it asks for, its runs, and why others could not run.
+        command: that made them.
+    """
+    runs = [finding for _, findings, _ in found.values() for finding in findings]
+    days = sorted({_day(finding) for finding in runs}) or [datetime.now(UTC).strftime("%Y-%m-%d")]
+    notes = [
+        f"`{name}`: {note}"
+        for name, (scenario, findings, failures) in found.items()
+        for note in _notes(scenario, findings, failures)
+    ]
+    return TEMPLATES.get_template("findings.md.j2").render(
+        command=command,
+        dates=days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        rows=[[cell.replace("|", "\\|") for cell in _row(name, *told)] for name, told in found.items()],
+        notes=notes,
+    )
+
+
+def _row(name: str, scenario: Scenario, findings: list[Finding], failures: list[str]) -> list[str]:
+    words = Counter(verdict_word(finding.results).lower() for finding in findings)
+    words["could not run"] = len(failures)
+    total = len(findings) + len(failures)
+    verdict = ", ".join(f"{count} of {total} {word}" for word, count in words.most_common() if count)
+    versions = sorted({finding.cluster["version"] for finding in findings})
+    faults = sorted({_fault(finding) for finding in findings})
+    return [
+        f"`{name}`",
+        " ".join([scenario.database, ", ".join(versions)]).strip(),
+        scenario.variant,
+        scenario.workload.name,
+        "; ".join(faults) or "-",
+        verdict or "not run",
+        _wanted(scenario),
+        *[_span([finding.counts[what] for finding in findings]) for what in ("attempts", "acknowledged", "wrong")],
+        _published(scenario.published),
+    ]
+
+
+def _wanted(scenario: Scenario) -> str:
+    if scenario.expect is None or scenario.expect.valid == "any":
+        return "any"
+    return "valid" if scenario.expect.valid else "invalid"
+
+
+def _notes(scenario: Scenario, findings: list[Finding], failures: list[str]) -> list[str]:
+    """The newest run's verdict in words with its report, and each run that went otherwise than wanted."""
+    newest = findings[-1:]
+    others = [finding for finding in findings[:-1] if not is_as_wanted(scenario, finding)]
+    told = [
+        f"seed {finding.plan['seed']}, {verdict_word(finding.results)}: {finding.results['reason']} "
+        f"(`{_short(finding.folder)}/report.html`)"
+        for finding in [*newest, *others]
+    ]
+    return told + [f"could not run: {failure}" for failure in failures]
+
+
+def _fault(finding: Finding) -> str:
+    kinds = Counter(window["fault"] for window in finding.plan["windows"])
+    if not kinds:
+        return "none"
+    first = finding.plan["windows"][0]
+    if len(finding.plan["windows"]) == 1:
+        return f"{first['fault']} {first['title']}, {first['until_s'] - first['from_s']:g} s"
+    return ", ".join(f"{count} {fault}" for fault, count in kinds.items())
+
+
+def _span(counts: list[int | None]) -> str:
+    known = [count for count in counts if count is not None]
+    if not known:
+        return "-"
+    return f"{min(known):,}" if min(known) == max(known) else f"{min(known):,} to {max(known):,}"
+
+
+def _published(published: Published | None) -> str:
+    if published is None:
+        return "-"
+    counts = msgspec.to_builtins(published)
+    said = []
+    if published.lost_count is not None and published.acknowledged_count:
+        said.append(f"{published.lost_count:,} of {published.acknowledged_count:,} lost")
+    elif "acknowledged_count" in counts and "present_count" in counts:
+        said.append(f"{published.acknowledged_count:,} acknowledged, {published.present_count:,} present")
+    if published.finding:
+        said.append(published.finding)
+    source = f"[{published.source}]({published.url})" if published.url else published.source
+    return f"{'; '.join(said)} ({source})" if said else source
+
+
+def _day(finding: Finding) -> str:
+    name = finding.folder.resolve().name  # 20261127T001203Z
+    return f"{name[:4]}-{name[4:6]}-{name[6:8]}"
+
+
+def _short(folder: Path) -> str:
+    path = folder.resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
