@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -122,8 +121,9 @@ def run_and_kill(scenario: Path, seed: int, after_s: float) -> None:
         try:
             out, _ = run.communicate(timeout=after_s)
         except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGKILL)
             return
+        finally:  # also where the tests themselves are interrupted
+            run.kill()
         pytest.fail(f"the run ended before {after_s:.2f} s, at which it was to be killed:\n{out}")
 
 
