@@ -54,10 +54,7 @@ def playbook(name: str, **variables: object) -> subprocess.CompletedProcess[str]
 
 
 def inventory(folder: Path, hosts: Mapping[str, Mapping[str, object]] | None = None, **variables: object) -> Path:
-    """Writes an inventory of the tests' nodes with more variables: of all, or of one.
-
-    Runs that shall not wait for a busy machine have `arm_ahead_s`, seconds from the moment at which T0 is chosen to T0.
-    """
+    """Writes an inventory of the tests' nodes with more variables: of all, or of one."""
     content = yaml.safe_load(INVENTORY.read_text())
     content["nodes"]["vars"].update(variables)
     for host, more in (hosts or {}).items():
@@ -65,6 +62,14 @@ def inventory(folder: Path, hosts: Mapping[str, Mapping[str, object]] | None = N
     path = folder / "inventory.yml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def ahead_s(usual: int) -> int:
+    """For `arm_ahead_s`, the time from the choice of T0 to T0: less than users have, who may have a busy machine.
+
+    CALLMAYBE_AHEAD_S is for those whose tests are not alone on theirs.
+    """
+    return int(os.environ.get("CALLMAYBE_AHEAD_S", usual))
 
 
 def lab_up(*words: str) -> str:

@@ -16,13 +16,12 @@ import pytest
 import yaml
 
 from callmaybe.project import STORE
-from tests.lab.machine import BIN, NODES, ROOT, Lab, inventory, playbook
+from tests.lab.machine import BIN, NODES, ROOT, Lab, ahead_s, inventory, playbook
 
 pytestmark = pytest.mark.lab
 
 ROUNDS = int(os.environ.get("CALLMAYBE_KILL_ROUNDS", "2"))
-# To T0; more on a busy machine, on which arming takes longer.
-AHEAD_S = int(os.environ.get("CALLMAYBE_KILL_AHEAD_S", "14"))
+AHEAD_S = ahead_s(14)
 # From the start to the end of the last window: finding each other, arming ahead, and 13 s of workload.
 LATEST_S = 20 + AHEAD_S
 SETTLE_S = 60

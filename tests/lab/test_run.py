@@ -16,7 +16,7 @@ import yaml
 
 from analysis.run_folder import read_faults
 from callmaybe.project import STORE
-from tests.lab.machine import BIN, INVENTORY, NODES, ROOT, Lab, descendants, inventory, lab_up, playbook
+from tests.lab.machine import BIN, INVENTORY, NODES, ROOT, Lab, ahead_s, descendants, inventory, lab_up, playbook
 
 pytestmark = pytest.mark.lab
 
@@ -24,8 +24,7 @@ CUT = {"at": "1s", "for": "4s", "fault": "partition", "topology": "halves"}
 # Long enough for a failover: a Sentinel waits 5 s, and then they vote.
 LONG_CUT = {"at": "2s", "for": "14s", "fault": "partition", "topology": "halves"}
 LONG_LOAD = {"name": "set", "duration": "20s", "rate": 40}
-# To T0; the default is for three kinds of faults on a busy machine.
-AHEAD_S = 9
+AHEAD_S = ahead_s(9)
 QUIET_NODE = "nft list table inet jepsen 2>/dev/null"
 
 
