@@ -13,6 +13,7 @@ from callmaybe.operator import Action, known_actions, plan_actions
 from callmaybe.project import ROLES, STORE, UserError
 from callmaybe.scenario import Scenario, find_scenario, load_scenario
 from callmaybe.timeline import TimelineError, Window, expand_timeline
+from jepsen_modules.module_utils.jepsen_clients import CLIENTS, NO_NODE
 from workloads.errors import WorkloadError
 from workloads.registry import find_client
 
@@ -100,6 +101,8 @@ def check_nodes(nodes: list[str]) -> None:
         raise UserError(
             f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
         )
+    if CLIENTS in nodes:
+        raise UserError(NO_NODE)
 
 
 def check_known(scenario: Scenario, path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 import re
 
+from ansible.module_utils.jepsen_error import FaultError
+
 SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 EXPECTED = (
     "expected names of nodes or groups, one, minority, majority, minority-third, primary, primaries, all, "
@@ -16,7 +18,7 @@ EXPECTED = (
 )
 
 
-class TargetError(ValueError):
+class TargetError(FaultError, ValueError):
     """Targets that lead to no node; its text is a sentence for the user."""
 
 

@@ -55,7 +55,7 @@ def specs(role: str) -> dict[str, Any]:
 
 
 def test_there_are_databases() -> None:
-    assert {"etcd", "redis"} <= set(DATABASES)
+    assert {"etcd", "postgresql", "redis"} <= set(DATABASES)
     assert sorted(path.parents[1].name for path in ROLES.glob("*/vars/main.yml") if contract_of(path)) == DATABASES
 
 
@@ -101,7 +101,7 @@ def test_public_variables_carry_the_roles_name(role: str) -> None:
 
 @pytest.mark.parametrize("db", DATABASES)
 def test_variants_set_only_declared_variables_to_values_of_their_type(db: str) -> None:
-    types = {"int": int, "str": str, "list": list, "dict": dict}
+    types = {"bool": bool, "int": int, "str": str, "list": list, "dict": dict}
     options = specs(db)["main"]["options"]
     variants = {path.stem: load(path) for path in (ROLES / db / "variants").glob("*.yml")}
     assert "default" in variants
@@ -160,6 +160,33 @@ def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
     text = render("etcd", "ipv6")["n2"]["files"][0]["content"]
     assert "ETCD_LISTEN_PEER_URLS=http://[::]:2380\n" in text
     assert "ETCD_INITIAL_CLUSTER=n1=http://[2001:db8::1]:2380,n2=http://[2001:db8::2]:2380," in text
+
+
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_rabbitmq_gives_every_node_a_name_that_erlang_takes_and_resolves(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    names = {host: host if kind == "names" else f"{host}.jepsen" for host in inventory}
+    for host, contract in render("rabbitmq", kind).items():
+        files = {Path(file["path"]).name: file["content"].splitlines() for file in contract["files"]}
+        assert f"NODENAME=rabbit@{names[host]}" in files["rabbitmq-env.conf"]
+        assert "USE_LONGNAME=true" in files["rabbitmq-env.conf"]
+        for number, (peer, address) in enumerate(addresses(inventory).items(), start=1):
+            assert f"cluster_formation.classic_config.nodes.{number} = rabbit@{names[peer]}" in files["rabbitmq.conf"]
+            assert (f"{address} {names[peer]}" in files["hosts"]) == (kind != "names")
+        assert ("{inet6, true}." in files["inetrc"]) == (kind == "ipv6")
+        assert any("-proto_dist inet6_tcp" in line for line in files["rabbitmq-env.conf"]) == (kind == "ipv6")
+
+
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    hosts = [f"[{a}]" if ":" in a else a for a in addresses(inventory).values()]
+    servers = [f"server.{number}={host}:2888:3888" for number, host in enumerate(hosts, start=1)]
+    for number, contract in enumerate(render("zookeeper", kind).values(), start=1):
+        written = {file["path"].rpartition("/")[2]: file["content"] for file in contract["files"]}
+        assert [line for line in written["zoo.cfg"].splitlines() if line.startswith("server.")] == servers
+        assert written["myid"] == f"{number}\n"
+        assert contract["client"] == {"port": 2181, "sync": False}
 
 
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -130,6 +130,15 @@ def fault(name: str, **more: Any) -> Window:
             "the counters of pause-1 were never read, so nobody knows whether it stopped anything",
         ),
         (fault("cut-1", grudge={"n1": ["n2"]}, counts={"n1": {"dropped_packets": 2}}), None),
+        (fault("cut-1", grudge={"clients": ["n1"]}, dropped={"n1": {"clients": 2}}), None),
+        (
+            fault("cut-1", grudge={"clients": ["n1"]}, dropped={"n1": {"clients": 0}}),
+            "cut-1 dropped no packets, so the cut was not tested",
+        ),
+        (
+            fault("cut-1", grudge={"clients": ["n1"]}, dropped={}),
+            "cut-1 dropped no packets (the counters of n1 could not be read), so the cut was not tested",
+        ),
         (
             fault("kill-1", title="primaries", late={}, missed="nobody is the primary"),
             "kill-1 was never aimed at primaries (nobody is the primary), so the kill was not tested",
