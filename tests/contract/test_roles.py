@@ -19,10 +19,10 @@ VERBS = {"install", "configure", "start", "ready", "primary", "stop", "kill", "p
 EVERYWHERE = {"version", "collect", "cluster"}  # roles/db does these for every database
 OPERATOR = {"promote", "rejoin", "restart"}  # what a scenario may have an operator do
 CONTRACT = {
-    "name", "capabilities", "packages", "services", "processes", "ports", "data", "logs", "files", "paths", "users",
-    "version", "client",
+    "name", "capabilities", "packages", "packages_from", "services", "processes", "ports", "data", "logs", "files",
+    "paths", "users", "version", "client",
 }  # fmt: skip
-OPTIONAL = {"rewritten", "owner", "packages_from", "suite"}
+OPTIONAL = {"rewritten", "owner", "suite"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.
@@ -154,6 +154,26 @@ def test_redis_begins_with_the_first_host_as_its_primary(kind: str, render: Rend
         assert followed == ([] if host == first else [f"replicaof {addresses(inventory)[first]} 6379"])
         assert f"sentinel monitor mymaster {addresses(inventory)[first]} 6379 3" in sentinel
         assert ("sentinel resolve-hostnames yes" in sentinel) == (kind == "names")
+
+
+@pytest.mark.parametrize("db", DATABASES)
+def test_packages_may_come_from_where_the_user_says(db: str) -> None:
+    assert contract_of(ROLES / db / "vars/main.yml")["packages_from"] == f"{{{{ {db}_packages_from }}}}"
+    assert load(ROLES / db / "defaults/main.yml")[f"{db}_packages_from"] == ""
+
+
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_consul_is_told_addresses_and_no_names(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    for host, contract in render("consul", kind).items():
+        settings = json.loads(contract["files"][0]["content"])
+        address = addresses(inventory)[host]
+        assert settings.get("advertise_addr") == (None if kind == "names" else address)
+        assert settings["bind_addr"] == settings["client_addr"] == ("::" if kind == "ipv6" else "0.0.0.0")  # noqa: S104
+        assert settings["bootstrap_expect"] == 5
+        assert settings["performance"] == {"raft_multiplier": 1}
+        joined = "[2001:db8::1]:8301" if kind == "ipv6" else f"{next(iter(addresses(inventory).values()))}:8301"
+        assert settings["retry_join"][0] == joined
 
 
 def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
