@@ -41,16 +41,18 @@ lint: venv
 
 test: lint
 	@tests/install-packages
-	@$(BIN)/pytest
+	@$(BIN)/python tests/run.py
 
-# What takes longer: a million random histories; a hundred drawn grudges, a hundred killed controllers; other releases and
-# sizes of the lab, and twenty times up and down.
+# What takes longer: a million random histories; a hundred drawn grudges, a hundred killed controllers; all databases, other
+# releases and sizes of the lab, and twenty times up and down.
 test-slow: venv
 	@tests/install-packages
 	@CALLMAYBE_RANDOM_HISTORIES=1000000 $(BIN)/pytest --timeout 3600 tests/unit/test_linear.py
 	@CALLMAYBE_GRUDGES=100 $(BIN)/pytest tests/packet/test_cuts.py -k drawn
 	@CALLMAYBE_KILL_ROUNDS=100 $(BIN)/pytest tests/lab/test_controller_killed.py
-	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py
+	@CALLMAYBE_DATABASES=all $(BIN)/pytest tests/lab/test_roles.py
+	@CALLMAYBE_SLOW=1 CALLMAYBE_LAB_ROUNDS=20 $(BIN)/pytest tests/lab/test_lab.py tests/lab/test_lab_leaves_nothing.py \
+	  tests/lab/test_releases.py
 
 # Readers against bytes that nobody thought of; FUZZ_S seconds.
 FUZZ_S := 120

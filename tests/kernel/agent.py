@@ -1,8 +1,9 @@
 """PID 1 of the virtual machine: runs what the tests send through a virtio port, a line of JSON each.
 
-A request is ``{id, argv, stdin}`` (a program) or ``{id, module, namespace, stdin}`` (an Ansible module, forked from
-this process, which has Ansible loaded: an interpreter takes seconds to start on an emulated CPU), ``{id, clock_ns}``
-sets the clock, ``{id, files}`` brings the project's files, a tar in base64. The answer is ``{id, code, out, err}``.
+A request is ``{id, argv, stdin}`` (a program), ``{id, module, namespace, stdin}`` (an Ansible module) or ``{id, script,
+namespace, words}`` (a program of the tests); the latter two are forked from this process, which has Ansible loaded: an
+interpreter takes seconds to start on an emulated CPU. ``{id, clock_ns}`` sets the clock, ``{id, files}`` brings the
+project's files, a tar in base64. The answer is ``{id, code, out, err}``.
 """
 
 import base64
@@ -58,6 +59,12 @@ def run_module(request):
         runpy.run_path(f"{PROJECT}/jepsen_modules/{request['module']}.py", run_name="__main__")
 
 
+def run_script(request):
+    enter(request["namespace"])
+    sys.argv = [request["script"], *request["words"]]
+    runpy.run_path(f"{PROJECT}/tests/{request['script']}", run_name="__main__")
+
+
 def child(request, out, err):
     """Becomes what was asked for; returns only the exit status of a module."""
     os.dup2(out, 1)
@@ -69,7 +76,7 @@ def child(request, out, err):
     try:
         if "argv" in request:
             os.execvp(request["argv"][0], request["argv"])  # noqa: S606 - no shell on purpose
-        run_module(request)
+        (run_script if "script" in request else run_module)(request)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except BaseException:  # noqa: BLE001 - the tests see it

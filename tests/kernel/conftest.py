@@ -1,4 +1,4 @@
-"""One virtual machine for the session, and in it three nodes as namespaces on one bridge, new for each test."""
+"""One virtual machine, and in it three nodes as namespaces on one bridge, new for each test."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from tests.kernel.machine import lacking, start
 NODES = ["n1", "n2", "n3"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    """A machine whose kernel has netem."""
+    """A machine whose kernel has netem; not for longer than it is needed, since even when idle it keeps a CPU awake."""
     reason = lacking()
     if reason:
         pytest.skip(reason)
@@ -68,14 +68,13 @@ class Nodes:
         assert not result.get("failed"), result["msg"]
         return result
 
-    def stream(self, source, target, count, *, version=4, port=7000):
-        """Sends packets from one node to another; returns when each was sent, and what came in."""
-        program = ["/usr/bin/python3", "/run/project/tests/stream.py"]
-        enter = ["ip", "netns", "exec"]
+    def stream(self, source, target, count=0, *, until_ns=0, version=4, port=7000):
+        """Sends packets from one node to another, so many or until then; returns when each was sent, and what came."""
         address = self.addresses(target)[version == 6]
-        receiver = self.machine.ask(argv=[*enter, target, *program, "receive", str(port)])
-        time.sleep(1)  # an interpreter starts slowly there
-        sender = self.machine.ask(argv=[*enter, source, *program, "send", address, str(port), str(count)])
+        receiver = self.machine.ask(script="stream.py", namespace=target, words=["receive", str(port)])
+        time.sleep(0.3)  # until it listens
+        words = ["send", address, str(port), str(count), str(until_ns)]
+        sender = self.machine.ask(script="stream.py", namespace=source, words=words)
         answers = [self.machine.answer(number) for number in (sender, receiver)]
         assert [answer["code"] for answer in answers] == [0, 0], answers
         return [json.loads(answer["out"]) for answer in answers]

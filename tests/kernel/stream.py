@@ -1,4 +1,4 @@
-"""Packets with sequence numbers, by `stream.py send ADDRESS PORT COUNT` and `stream.py receive PORT`."""
+"""Packets with sequence numbers, by `stream.py send ADDRESS PORT COUNT UNTIL_NS` and `stream.py receive PORT`."""
 
 import json
 import socket
@@ -12,13 +12,13 @@ SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h; the socket module has no name for them
 
 
-def send(address, port, count):
-    """Sends numbered packets, and prints when each was sent, nanoseconds."""
+def send(address, port, count, until_ns):
+    """Sends so many numbered packets, or until then, whatever is later; prints when each was sent, nanoseconds."""
     sent = []
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        for number in range(int(count)):
+        while len(sent) < int(count) or time.time_ns() < int(until_ns):
             sent.append(time.time_ns())
-            udp.sendto(struct.pack("!qq", number, sent[-1]), (address, int(port)))
+            udp.sendto(struct.pack("!qq", len(sent) - 1, sent[-1]), (address, int(port)))
             time.sleep(max(0, INTERVAL_S - (time.time_ns() - sent[-1]) / 1e9))
     print(json.dumps(sent))  # noqa: T201 - the answer
 

@@ -1,6 +1,7 @@
 """The netem back end on a kernel that has netem: real packets through real queues."""
 
 import itertools
+import math
 import statistics
 import time
 
@@ -58,10 +59,13 @@ def test_flaky_loses_the_share_in_bursts(nodes):
 
 
 def test_the_kernel_itself_begins_and_ends_and_windows_compose(nodes):
-    slow = window(12, 15, "slow-1", shape={"delay_ms": 100})
-    lossy = window(13, 17, "flaky-1", shape={"loss": 50})
+    began = time.monotonic()
+    nodes.arm("jepsen_shape", check=True, windows=[window(60, 61, "slow-1", shape={"delay_ms": 100})])
+    ahead_s = 3 + math.ceil(2 * (time.monotonic() - began))  # arming takes as long as asking does
+    slow = window(ahead_s, ahead_s + 3, "slow-1", shape={"delay_ms": 100})
+    lossy = window(ahead_s + 1, ahead_s + 5, "flaky-1", shape={"loss": 50})
     nodes.arm("jepsen_shape", windows=[slow, lossy])
-    sent, received = nodes.stream("n1", "n2", 7000)
+    sent, received = nodes.stream("n1", "n2", until_ns=lossy["until_ns"] + S_NS)
     late = {number: (at - began) / 1e6 for number, began, at in received}
 
     def during(begin_ns, end_ns):

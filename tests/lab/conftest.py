@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import os
 
+import ansible.module_utils as shared_code
 import pytest
 
-from tests.lab.machine import STATE, Lab, ansible, playbook
+from tests.lab.machine import ROOT, STATE, Lab, ansible, playbook
+
+# The modules' shared code imports itself from here, where Ansible puts it on a node.
+SHARED = str(ROOT / "jepsen_modules/module_utils")
+if SHARED not in shared_code.__path__:
+    shared_code.__path__.append(SHARED)
+from ansible.module_utils import jepsen_lab_house as house  # noqa: E402 - found only now
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,8 +37,9 @@ def _lab_was_up() -> bool:
 
 @pytest.fixture(scope="session")
 def lab(_lab_was_up):
-    """Five nodes, up for the whole session."""
-    playbook("lab_up")
+    """Five nodes, up for the whole session; of a lab that was up before, whatever its size, five that it has."""
+    if not _lab_was_up:
+        playbook("lab_up")
     yield Lab()
     if not _lab_was_up:
         playbook("lab_down")
@@ -50,6 +58,12 @@ def free_machine(_lab_was_up, _prepared):
     """A machine without a lab, before and after."""
     if _lab_was_up:
         pytest.skip("a lab is up; take it down (playbooks/lab_down.yml) to run this test")
-    playbook("lab_down")
+    clear()
     yield
-    playbook("lab_down")
+    clear()
+
+
+def clear() -> None:
+    """Takes down what a test has left of a lab, if anything."""
+    if house.remains():
+        playbook("lab_down")

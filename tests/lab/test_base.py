@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.machine import Lab, ansible, playbook
+from tests.lab.machine import Lab, ansible, lab_up
 
 pytestmark = pytest.mark.lab
 
@@ -59,6 +59,6 @@ def test_shutdown_powers_off_and_lab_up_powers_on(lab: Lab) -> None:
                       "host=198.18.77.15 port=22 state=stopped timeout=30", program="ansible")  # fmt: skip
         assert off.returncode == 0, off.stdout
     finally:
-        playbook("lab_up")
+        lab_up()
     assert lab.run("n5", BOOT).stdout != before
     assert lab.run("n5", "cat /root/kept; rm /root/kept").stdout == "kept\n"

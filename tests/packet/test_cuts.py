@@ -21,7 +21,7 @@ def connects(net, node, peer, port, version=4):
 
 
 def heard(net):
-    running = {node: net.start("jepsen_status", node, probe=True) for node in net.nodes}
+    running = {node: net.start("jepsen_status", node, probe=True, probe_s=3) for node in net.nodes}
     return {node: set(net.finish(process)["heard"]) for node, process in running.items()}
 
 
