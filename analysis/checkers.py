@@ -10,7 +10,7 @@ from analysis import lost_writes
 from analysis.checks import CHECKS, total_queue
 from analysis.checks.independent import check_keys
 from analysis.record import Record
-from analysis.run_folder import RunError
+from analysis.run_folder import SCENARIO_FILE, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 MOST_IN_WINDOW: Final = 60
 """Operations of a contradiction's window that a result holds, those nearest to the impossible one."""
+
+BANK_ACCOUNTS: Final = ("0", "1", "2", "3", "4")
+BANK_TOTAL: Final = 100
+"""What the workload `bank` begins with."""
 
 
 def _linearizable(record: Record, windows: list[Window], settings: Settings, _folder: Path | None) -> dict[str, Any]:
@@ -96,6 +100,13 @@ def _lost_writes(record: Record, windows: list[Window], settings: Settings, _fol
     return lost_writes.check(record.history, windows)
 
 
+def _bank(record: Record, windows: list[Window], settings: Settings, folder: Path | None) -> dict[str, Any]:
+    """A run of the workload `bank` is told what there was; another history's first read says it."""
+    if folder is None or not (folder / SCENARIO_FILE).exists() or settings.independent == "yes":
+        return _on_columns("bank", record, windows, settings, folder)
+    return CHECKS["bank"](record.table, windows, accounts=BANK_ACCOUNTS, total_amount=BANK_TOTAL)
+
+
 def _total_queue(record: Record, windows: list[Window], settings: Settings, folder: Path | None) -> dict[str, Any]:
     """A run drains every node until it is empty; where that did not come about, what is missing may still be there."""
     result = _on_columns("total-queue", record, windows, settings, folder)
@@ -124,12 +135,16 @@ def _by_key(table: Table, windows: list[Window], check: Callable[..., dict[str, 
     return check_keys(table, windows, check, **own)
 
 
+OTHERWISE: Final = ("bank", "log-file-pattern", "total-queue")
+"""Checkers over columns that are given more than these."""
+
 CHECKERS: dict[str, Checker] = {
     "lost-writes": _lost_writes,
     "linearizable": _linearizable,
     "linearizable-register": _linearizable_register,
     "linearizable-mutex": _linearizable_mutex,
-    **{name: partial(_on_columns, name) for name in CHECKS if name not in ("log-file-pattern", "total-queue")},
+    **{name: partial(_on_columns, name) for name in CHECKS if name not in OTHERWISE},
+    "bank": _bank,
     "total-queue": _total_queue,
     "log-file-pattern": _log_file_pattern,
 }

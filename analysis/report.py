@@ -17,6 +17,7 @@ from analysis.lost_writes import percent, sort_writes
 from analysis.read import read_table
 from analysis.record import Record
 from analysis.run_folder import (
+    CLIENTS,
     FAULTS_FILE,
     PARTITION,
     SHAPE,
@@ -132,7 +133,7 @@ def _share(lost: int | None, acknowledged: int | None) -> str:
 
 def _window_row(window: Window) -> dict[str, Any]:
     """A window and, for each node that it touches, which peers and what it did, in the unit of its kind."""
-    effect, peers = window.effect, window.grudge or window.links
+    effect, peers = window.effect, window.peers
     nodes = list(dict.fromkeys([*window.nodes, *sorted(effect or {})]))
     rows = []
     for node in nodes:
@@ -143,7 +144,8 @@ def _window_row(window: Window) -> dict[str, Any]:
             "by_peer": dropped is not None,
             "total": None if effect is None else effect.get(node),
         })  # fmt: skip
-    about = {PARTITION: "Could not hear, packets dropped", SHAPE: "Shaped towards it"}.get(window.kind, "")
+    cut = "Was not heard by" if CLIENTS in window.grudge else "Could not hear"
+    about = {PARTITION: f"{cut}, packets dropped", SHAPE: "Shaped towards it"}.get(window.kind, "")
     return {
         "window": window,
         "rows": rows,

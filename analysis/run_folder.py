@@ -22,6 +22,8 @@ SCENARIO_FILE = "scenario.yml"
 FAULTS_FILE = "faults.json"
 CLUSTER_FILE = "cluster.json"
 
+CLIENTS = "clients"  # in a grudge: no node, but whoever talks to the database
+
 # A window is only as exact as the clocks: beyond this the reader is told.
 CLOCK_MARGIN_NS = 50_000_000
 
@@ -78,7 +80,7 @@ class Window(msgspec.Struct, frozen=True):
     """One fault and the time that it holds; seconds are relative to T0.
 
     Attributes:
-        grudge: node: the peers that it must not hear.
+        grudge: node: the peers that it must not hear; `clients` may stand for a node, on either side.
         links: node: the peers whose packets to it are shaped.
         nodes_hit: the nodes whose processes are killed or paused.
         dropped: node: peer: packets dropped; None until the counters were read, and a node that could not be read is
@@ -122,7 +124,13 @@ class Window(msgspec.Struct, frozen=True):
     @property
     def nodes(self) -> list[str]:
         """The nodes that it touches; with a back end that shapes what goes out, others count."""
-        return list(self.grudge) or list(self.links) or self.nodes_hit
+        return list(self.peers) or self.nodes_hit
+
+    @property
+    def peers(self) -> dict[str, list[str]]:
+        """Node: whose packets it drops or shapes. What clients must not hear, the node drops that would say it."""
+        heard = {node: peers for node, peers in self.grudge.items() if node != CLIENTS}
+        return heard | {node: [CLIENTS] for node in self.grudge.get(CLIENTS, [])} or self.links
 
     @property
     def effect(self) -> dict[str, float] | None:

@@ -8,10 +8,12 @@ import msgspec
 import yaml
 
 from analysis.checkers import CHECKERS
+from callmaybe.fault import HOLDER
 from callmaybe.operator import Action, known_actions, plan_actions
 from callmaybe.project import ROLES, STORE, UserError
 from callmaybe.scenario import Scenario, find_scenario, load_scenario
 from callmaybe.timeline import TimelineError, Window, expand_timeline
+from jepsen_modules.module_utils.jepsen_clients import CLIENTS, NO_NODE
 from workloads.errors import WorkloadError
 from workloads.registry import find_client
 
@@ -36,6 +38,8 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
     check_known(scenario, path)
     check_nodes(nodes)
     windows = make_windows(scenario, path, nodes, seed)
+    actions = make_actions(scenario, path, windows, nodes, seed)
+    check_primaries(scenario, path, [*windows, *actions])
     plan = {
         "scenario": path.stem,
         "title": scenario.title,
@@ -49,7 +53,7 @@ def expand(name: str, seed: int, nodes: list[str], *, provision: bool | None = N
         "checkers": scenario.checkers,
     }
     if scenario.operator:
-        plan["actions"] = make_actions(scenario, path, windows, nodes, seed)
+        plan["actions"] = actions
     if scenario.published is not None:
         plan["published"] = msgspec.to_builtins(scenario.published)
     folder = _new_folder(path.stem)
@@ -97,6 +101,8 @@ def check_nodes(nodes: list[str]) -> None:
         raise UserError(
             f"a cluster has at least two nodes; the inventory gives {len(nodes)}: {' '.join(nodes) or 'none'}"
         )
+    if CLIENTS in nodes:
+        raise UserError(NO_NODE)
 
 
 def check_known(scenario: Scenario, path: Path) -> None:
@@ -114,6 +120,18 @@ def check_known(scenario: Scenario, path: Path) -> None:
         find_client(scenario.database, scenario.workload.name)
     except WorkloadError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def check_primaries(scenario: Scenario, path: Path, planned: list[dict[str, Any]]) -> None:
+    """Raises UserError if a window or an action waits for the primary of a database that has none."""
+    asked = next(
+        (each["late"]["asked"] for each in planned if "late" in each and each["late"]["asked"] != HOLDER), None
+    )
+    if asked and not (ROLES / scenario.database / "tasks/primary.yml").exists():
+        raise UserError(
+            f"{path}: '{asked}' is nobody: {scenario.database} has no primary (no node is special); name the nodes,"
+            " or draw them, with targets: one or targets: minority"
+        )
 
 
 def _workload(scenario: Scenario, nodes: list[str]) -> dict[str, Any]:

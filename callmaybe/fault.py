@@ -42,7 +42,7 @@ class Fault(
 
 
 class Partition(Fault, tag="partition"):
-    """Nodes do not hear each other; `topology` says who whom."""
+    """Nodes do not hear each other; `topology` says who whom. In one-way, `from` or `to` may be the clients."""
 
     topology: str = "halves"
     groups: list[list[str]] | None = None

@@ -26,7 +26,9 @@ from callmaybe.fault import (
     Shaping,
     shape_of,
 )
+from jepsen_modules.module_utils.jepsen_clients import CLIENTS, bearers, wrong_with_clients
 from jepsen_modules.module_utils.jepsen_grudge import GrudgeError, make_grudge
+from jepsen_modules.module_utils.jepsen_nft import read_ports
 from jepsen_modules.module_utils.jepsen_target import TargetError, resolve_targets, split_names
 
 Window = dict[str, Any]
@@ -124,8 +126,8 @@ def fault_name(fault: Fault) -> str:
 
 
 def nodes_of(window: Window) -> list[str]:
-    """The nodes that a window touches: who does not hear, whose links are shaped, whose processes are hit."""
-    return sorted(window.get("nodes_hit") or window.get("grudge") or window.get("links") or [])
+    """The nodes that a window touches: who drops what, whose links are shaped, whose processes are hit."""
+    return sorted(window.get("nodes_hit") or bearers(window.get("grudge") or {}) or window.get("links") or [])
 
 
 def _name(fault: str, counts: Counter[str]) -> str:
@@ -159,6 +161,8 @@ def _pattern_moments(
 
 def _part(fault: AnyFault, nodes: list[str], seed: int, primaries: list[str] | None = None) -> Window:
     """What a fault does to whom, with its title; late if it asks for primaries and nobody has looked yet."""
+    if isinstance(fault, Partition):
+        _check_clients(fault)
     asked = _asked_late(fault, nodes)
     if asked and primaries is None:
         untimed = msgspec.structs.replace(fault, at=None, duration=None, every=None, times=1)
@@ -178,6 +182,21 @@ def _asked_late(fault: AnyFault, nodes: list[str]) -> str | None:
     asked = (fault.node, fault.source, fault.to) if isinstance(fault, Partition) else (fault.targets,)
     words = [word for given in asked if isinstance(given, str | list) for word in split_names(given)]
     return next((word for word in words if word in LATE_WORDS and word not in nodes), None)
+
+
+def _check_clients(fault: Partition) -> None:
+    """Raises GrudgeError for a cut from the clients that no node would arm; the nodes know more of their SSH."""
+    asked = [
+        word for side in (fault.source, fault.to) if not isinstance(side, int | None) for word in split_names(side)
+    ]
+    if CLIENTS not in asked:
+        return
+    try:
+        wrong = wrong_with_clients({CLIENTS: []}, read_ports(fault.ports), reject=fault.reject)
+    except ValueError as error:
+        raise GrudgeError(str(error)) from None
+    if wrong:
+        raise GrudgeError(wrong)
 
 
 def _cut(fault: Partition, nodes: list[str], seed: int, primaries: list[str] | None) -> Window:

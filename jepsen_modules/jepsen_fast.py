@@ -64,12 +64,14 @@ applied_at_ns:
 """
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_nft import NftError
+from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_shaped import end, found, left
 from ansible.module_utils.jepsen_shaping import ShapingError
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 
 def fast(module: AnsibleModule) -> dict[str, Any]:
@@ -100,12 +102,7 @@ def fast(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        result = fast(module)
-    except (ShapingError, NftError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    run(fast, {})
 
 
 if __name__ == "__main__":

@@ -12,34 +12,15 @@ description:
   - Every node gets the same arguments (but I(node)) and works out its own part. The windows armed before by this module
     are replaced; other faults stay.
   - The controller is always heard. If a peer has the controller's address the module refuses.
+  - C(clients) may stand for the clients of a test, which run on the controller. Then this node drops what they send to
+    certain ports, or what it sends them from these, and nothing else of the controller's.
   - Where windows overlap, a packet counts for the first of them, and windows that reject come after all others.
+extends_documentation_fragment:
+  - jepsen_nodes
+  - jepsen_nodes.armed
 options:
   nodes:
     description: Inventory names of all nodes of the cluster. In I(topology=halves) the first ones are the minority.
-    type: list
-    elements: str
-    required: true
-  node:
-    description: The inventory name of this node.
-    type: str
-    required: true
-  addresses:
-    description:
-      - For each node, the address or addresses (or names) that the inventory has for it. They are looked up on this
-        node, and the inventory name is too; all that is found is dropped, IPv4 and IPv6.
-    type: dict
-    default: {}
-  faults_allowed:
-    description:
-      - For each node, whether its inventory says C(faults_allowed=true). If one of I(nodes) is not allowed, nothing is
-        done on any of them.
-    type: dict
-    default: {}
-  controllers:
-    description: Addresses or names that are always heard, besides the SSH client of this very connection.
-    type: list
-    elements: str
-    default: []
   topology:
     description: Who is cut off from whom. C(halves) where neither this nor I(windows) is given.
     type: str
@@ -57,10 +38,14 @@ options:
     type: raw
     aliases: [bridge]
   from:
-    description: For I(topology=one-way), a target, the nodes that are no longer heard; all others where it is absent.
+    description:
+      - For I(topology=one-way), a target, the nodes that are no longer heard; all others where it is absent.
+      - Or C(clients), the controllers' addresses; it needs I(ports), which SSH's is not among.
     type: raw
   to:
-    description: For I(topology=one-way), a target, the nodes that no longer hear them; all others where it is absent.
+    description:
+      - For I(topology=one-way), a target, the nodes that no longer hear them; all others where it is absent.
+      - Or C(clients), likewise.
     type: raw
   groups_of_nodes:
     description: For each group, its nodes; targets may name groups.
@@ -73,6 +58,7 @@ options:
   ports:
     description:
       - Cuts these ports only, such as C(tcp 9092), at either end of a connection, so that requests and replies are cut.
+      - Between nodes and C(clients), the nodes' own ports alone, in the one direction that is cut.
       - All traffic where none is given. Each window of I(windows) has its own.
     type: list
     elements: str
@@ -94,14 +80,7 @@ options:
     description: For what I(topology) draws. The same seed draws the same.
     type: int
     default: 0
-  name:
-    description: Name of the window that I(topology) makes.
-    type: str
-    default: cut-1
-  duration_s:
-    description: How long I(topology) lasts from now, in seconds, or C(forever), which lasts until jepsen_heal.
-    type: str
-    default: "600"
+  name: {default: cut-1}
   windows:
     description: A whole timeline instead of I(topology).
     type: list
@@ -116,7 +95,7 @@ options:
         type: str
         default: ""
       grudge:
-        description: For each node, the peers that it must not hear.
+        description: For each node, the peers that it must not hear; C(clients) may be all of either.
         type: dict
         required: true
       ports:
@@ -177,6 +156,17 @@ EXAMPLES = r"""
     flapping_s: [2, 3]
     duration_s: 60
 
+- name: Drop what n1's PostgreSQL answers the clients, so that nobody learns what became of a commit
+  jepsen_partition:
+    nodes: [n1, n2, n3]
+    node: "{{ inventory_hostname }}"
+    faults_allowed: {n1: true, n2: true, n3: true}
+    topology: one-way
+    from: n1
+    to: clients
+    ports: [tcp 5432]
+    duration_s: 10
+
 - name: Arm a timeline
   jepsen_partition:
     nodes: [n1, n2]
@@ -212,6 +202,7 @@ windows:
     until_ns: {description: "End, or null for never.", type: int}
     grudge: {description: "For each node, the peers that it must not hear.", type: dict}
     peers: {description: "For each peer that this node does not hear, its addresses.", type: dict}
+    direction: {description: "C(in), or C(out) where it is the clients that do not hear this node.", type: str}
     ports: {description: "The ports that alone are cut; none for all traffic.", type: list}
     reject: {description: Whether it answers what it drops., type: bool}
 controllers:
@@ -236,26 +227,26 @@ applied_at_ns:
 import re
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.jepsen_address import (
-    AddressError,
     own_addresses,
     peer_addresses,
     refuse_controllers,
     resolve,
-    ssh_clients,
+    ssh_connections,
 )
-from ansible.module_utils.jepsen_grudge import TOPOLOGIES, GrudgeError, check_grudge, flap, make_grudge
+from ansible.module_utils.jepsen_clients import CLIENTS, has_clients, peers_of, wrong_with_clients
+from ansible.module_utils.jepsen_cut_chains import in_order, layout
+from ansible.module_utils.jepsen_grudge import TOPOLOGIES, check_grudge, flap, make_grudge
+from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_nft import (
     BACKEND,
     Nft,
-    NftError,
     ReadBackError,
     Rule,
     describe,
-    exempt_rules,
+    own_chains,
     parse,
     read_ports,
     script,
@@ -271,6 +262,9 @@ from ansible.module_utils.jepsen_window import (
     check_windows,
     refuse_forbidden,
 )
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 PEER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
@@ -326,7 +320,21 @@ def windows_of_topology(parameters: dict[str, Any], now_ns: int) -> list[dict[st
     ]
 
 
-def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[str]]:
+def check_cut(window: dict[str, Any], nodes: list[str], ssh_ports: list[int]) -> None:
+    """Raises RefusedError or GrudgeError for what a window says besides its name and bounds."""
+    check_grudge(window["grudge"], nodes)
+    try:
+        ports = read_ports(window["ports"])
+    except ValueError as error:
+        raise RefusedError(f"window {window['name']}: {error}") from error
+    wrong = wrong_with_clients(window["grudge"], ports, reject=window["reject"], ssh_ports=ssh_ports)
+    if wrong:
+        raise RefusedError(f"window {window['name']}: {wrong}")
+
+
+def find_peers(
+    module: AnsibleModule, windows: list[dict[str, Any]], ssh: list[str]
+) -> tuple[dict[str, list[str]], list[str]]:
     """Resolves every peer that anybody is not to hear (so that all nodes refuse alike), and the controllers."""
     named = {peer for window in windows for peers in window["grudge"].values() for peer in peers}
     peers = [node for node in module.params["nodes"] if node in named and node != module.params["node"]]
@@ -337,11 +345,13 @@ def find_peers(module: AnsibleModule, windows: list[dict[str, Any]]) -> tuple[di
     for controller, some in known.items():
         if not some:
             raise RefusedError(f"controllers has {controller!r}, which has no address here; give its address")
-    controllers = list(dict.fromkeys(ssh_clients() + [address for some in known.values() for address in some]))
+    controllers = list(dict.fromkeys(ssh + [address for some in known.values() for address in some]))
+    if not controllers and any(has_clients(window["grudge"]) for window in windows):
+        raise RefusedError("nobody knows where the clients are: no SSH connection leads here; say it in controllers")
     own = own_addresses(tool(module, "ip", "iproute2"))
     addresses = peer_addresses(peers, given_addresses(module.params), own)
     refuse_controllers(addresses, controllers)
-    return addresses, controllers
+    return {**addresses, CLIENTS: controllers}, controllers
 
 
 def keep_begin(window: dict[str, Any], found: list[Rule]) -> None:
@@ -350,16 +360,27 @@ def keep_begin(window: dict[str, Any], found: list[Rule]) -> None:
     mine = [r for r in found if r.window == name and (r.from_s or 0) * SECOND_NS <= begin_ns]
     alive = [rule for rule in mine if rule.until_s is None or rule.until_s * SECOND_NS > begin_ns]
     wanted = [rule for rule in rules_of(window) if rule.window]
-    if alive and [replace(r, from_s=0, until_s=0) for r in alive] == [replace(r, from_s=0, until_s=0) for r in wanted]:
+    if alive and untimed(alive) == untimed(wanted):
         window["from_ns"] = (alive[0].from_s or 0) * SECOND_NS
+
+
+def untimed(rules: list[Rule]) -> list[Rule]:
+    """Leaves of rules what says whom they cut."""
+    return [replace(rule, from_s=0, until_s=0, chain="") for rule in rules]
 
 
 def rules_of(window: dict[str, Any]) -> list[Rule]:
     """Turns this node's part of a window into rules."""
     until_s = None if window["until_ns"] is None else window["until_ns"] // SECOND_NS
-    ports = read_ports(window["ports"])
-    from_s = window["from_ns"] // SECOND_NS
-    rules: list[Rule] = window_rules(window["name"], window["peers"], from_s, until_s, ports, reject=window["reject"])
+    rules: list[Rule] = window_rules(
+        window["name"],
+        window["peers"],
+        window["from_ns"] // SECOND_NS,
+        until_s,
+        read_ports(window["ports"]),
+        reject=window["reject"],
+        direction=window["direction"],
+    )
     return rules
 
 
@@ -368,10 +389,9 @@ def wanted_rules(windows: list[dict[str, Any]], controllers: list[str]) -> list[
 
     Windows that reject let the peers' resets in, so they stand behind those that drop everything.
     """
-    rules: list[Rule] = [
-        rule for window in sorted(windows, key=lambda window: bool(window["reject"])) for rule in rules_of(window)
-    ]
-    return exempt_rules(controllers) + rules if rules else []
+    parts = [rules_of(window) for window in sorted(windows, key=lambda window: bool(window["reject"]))]
+    rules: list[Rule] = layout([part for part in parts if part], controllers)
+    return rules
 
 
 def compare(found: list[Rule], wanted: list[Rule]) -> list[str]:
@@ -381,30 +401,36 @@ def compare(found: list[Rule], wanted: list[Rule]) -> list[str]:
     counts = {window["name"]: sum(window["dropped"].values()) for window in windows_of(found)}
     new = {rule.window: rule for rule in wanted if rule.window}
     ended = [name for name in counts if name not in new]
-    armed = [n for n in new if [r for r in found if r.window == n] != [r for r in wanted if r.window == n]]
+
+    def of(name: str, rules: list[Rule]) -> list[Rule]:
+        return [replace(rule, chain="") for rule in rules if rule.window == name]
+
+    armed = [name for name in new if of(name, found) != of(name, wanted)]
     actions = [f"end {name}, which dropped {counts[name]} packets" for name in ended]
     for name in armed:
         peers = dict.fromkeys(rule.peer for rule in wanted if rule.window == name)
-        actions.append(f"arm {name}: do not hear {' '.join(peers)} {new[name].span}")
-    return actions or ["renew the rules that exempt controllers and neighbours"]
+        what = "are not heard by" if new[name].side == "daddr" else "do not hear"
+        actions.append(f"arm {name}: {what} {' '.join(peers)} {new[name].span}")
+    return actions or ["renew the rules that exempt controllers and neighbours, and lead to the windows"]
 
 
-def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule]) -> None:
-    """Checks, commits and reads back."""
-    text = script(wanted)
+def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule], old: list[str]) -> None:
+    """Checks, commits and reads back; `old` are the chains that there are."""
+    text = script(wanted, old)
     nft.check(text)
     if module.check_mode:
         return
     nft.commit(text)
-    armed = parse(nft.read() or '{"nftables": []}')
+    armed = in_order(parse(nft.read() or '{"nftables": []}'))
     if armed != wanted:
         raise ReadBackError(
             f"nft took the rules but lists others, so somebody else changes the table inet jepsen: wanted "
-            f"{describe(wanted)!r}, found {describe(armed)!r}; run jepsen_heal, then try again alone"
+            f"{describe(wanted, ways=True)!r}, found {describe(armed, ways=True)!r}; "
+            "run jepsen_heal, then try again alone"
         )
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def partition(module: AnsibleModule) -> dict[str, Any]:
     """Does the module's work and returns its result."""
     started_at_ns = time.time_ns()
     wrong = check_node(module.params)
@@ -414,23 +440,22 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     given = module.params["windows"]
     windows = windows_of_topology(module.params, started_at_ns) if given is None else [dict(window) for window in given]
     check_windows(windows, started_at_ns)
+    ssh = ssh_connections()
     for window in windows:
-        check_grudge(window["grudge"], module.params["nodes"])
-        try:
-            read_ports(window["ports"])
-        except ValueError as error:
-            raise RefusedError(f"window {window['name']}: {error}") from error
-    addresses, controllers = find_peers(module, windows)
+        check_cut(window, module.params["nodes"], [port for _, port in ssh])
+    addresses, controllers = find_peers(module, windows, [client for client, _ in ssh])
     nft = Nft(tool(module, "nft", "nftables"))
-    found = parse(nft.read() or '{"nftables": []}')
+    listing = nft.read() or '{"nftables": []}'
+    found = in_order(parse(listing))
     for window in windows:
-        window["peers"] = {peer: addresses[peer] for peer in window["grudge"].get(module.params["node"], [])}
+        peers, window["direction"] = peers_of(module.params["node"], window["grudge"])
+        window["peers"] = {peer: addresses[peer] for peer in peers}
         if given is None and module.params["flapping_s"] is None:
             keep_begin(window, found)
     wanted = wanted_rules(windows, controllers)
     actions = compare(found, wanted)
     if actions:
-        apply(module, nft, wanted)
+        apply(module, nft, wanted, own_chains(listing))
     return {
         "changed": bool(actions),
         "actions": actions,
@@ -445,14 +470,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(
-        argument_spec=ARGUMENTS, mutually_exclusive=[("topology", "windows")], supports_check_mode=True
-    )
-    try:
-        result = run(module)
-    except (RefusedError, GrudgeError, AddressError, NftError) as error:
-        module.fail_json(msg=str(error), changed=isinstance(error, ReadBackError))
-    module.exit_json(**result)
+    run(partition, ARGUMENTS, mutually_exclusive=[("topology", "windows")])
 
 
 if __name__ == "__main__":

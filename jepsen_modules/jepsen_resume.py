@@ -76,9 +76,8 @@ applied_at_ns:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_process import NotBegunError, resume
-from ansible.module_utils.jepsen_window import RefusedError
+from ansible.module_utils.jepsen_module import run
+from ansible.module_utils.jepsen_process import resume
 
 ARGUMENTS: dict[str, dict[str, object]] = {
     "names": {"type": "list", "elements": "str", "default": []},
@@ -89,14 +88,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    try:
-        result = resume(module)
-    except RefusedError as error:
-        module.fail_json(msg=str(error), changed=isinstance(error, NotBegunError))
-    except OSError as error:
-        module.fail_json(msg=f"{error}; this module needs root and Linux with systemd", changed=False)
-    module.exit_json(**result)
+    run(resume, ARGUMENTS)
 
 
 if __name__ == "__main__":

@@ -12,119 +12,16 @@ description:
   - All windows of jepsen_shape, jepsen_slow and jepsen_flaky that were armed before are replaced; partitions and other
     faults stay. Windows that overlap compose.
   - Controllers, this project's own probes and IPv6's neighbour discovery are never shaped.
+extends_documentation_fragment:
+  - jepsen_nodes
+  - jepsen_nodes.armed
+  - jepsen_shaping
+  - jepsen_shaping.delay
+  - jepsen_shaping.windows
 options:
-  nodes:
-    description: Inventory names of all nodes of the cluster.
-    type: list
-    elements: str
-    required: true
-  node:
-    description: The inventory name of this node.
-    type: str
-    required: true
-  addresses:
-    description: For each node, the addresses (or names) that the inventory has for it, as in jepsen_partition.
-    type: dict
-    default: {}
-  faults_allowed:
-    description:
-      - For each node, whether its inventory says C(faults_allowed=true). If one of I(nodes) is not allowed, nothing is
-        done on any of them.
-    type: dict
-    default: {}
-  controllers:
-    description: Addresses or names that are never shaped, besides the SSH client of this very connection.
-    type: list
-    elements: str
-    default: []
-  backend:
-    description:
-      - What shapes. C(netem) is the kernel's, where packets leave; C(userspace) is a program, where they come in.
-      - All nodes of a cluster must use the same one. C(auto) takes netem where this node has it.
-    type: str
-    default: auto
-    choices: [auto, netem, userspace]
-  delay_ms:
-    description: Mean delay, milliseconds.
-    type: float
-    default: 50
-  jitter_ms:
-    description: How much the delay varies, the standard deviation, or half the width where I(distribution=uniform).
-    type: float
-    default: 10
-  delay_correlation:
-    description: Percent, how much a packet's delay is like the one before it; netem varies the less, the more it is.
-    type: float
-    default: 0
-  distribution:
-    description: How delays are distributed about their mean.
-    type: str
-    default: normal
-    choices: [uniform, normal, pareto, paretonormal]
-  from:
-    description: The nodes whose packets are shaped; all where it is empty.
-    type: list
-    elements: str
-    default: []
-  to:
-    description: The nodes that they are shaped to; all where it is empty.
-    type: list
-    elements: str
-    default: []
-  both:
-    description: Whether what goes from I(to) to I(from) is shaped as well.
-    type: bool
-    default: false
-  ports:
-    description: Only packets with one of these ports at either end, such as C(tcp 9092); all where it is empty.
-    type: list
-    elements: str
-    default: []
-  name:
-    description: Name of the window that is not in I(windows).
-    type: str
-    default: slow-1
-  duration_s:
-    description: How long it lasts from now, in seconds, or C(forever), which lasts until jepsen_fast or jepsen_heal.
-    type: str
-    default: "600"
-  windows:
-    description: A whole timeline instead of I(from), I(to), I(both), I(ports), I(name) and I(duration_s).
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Name of the window, unique.
-        type: str
-        required: true
-      title:
-        description: What a person calls it; the shape in words where it is empty.
-        type: str
-        default: ""
-      from_ns:
-        description: Begin, nanoseconds since the epoch, on a whole second.
-        type: int
-        required: true
-      until_ns:
-        description: End, likewise.
-        type: int
-        required: true
-      links:
-        description: For each listener, the list of speakers whose packets to it are shaped.
-        type: dict
-        required: true
-      ports:
-        description: As I(ports).
-        type: list
-        elements: str
-        default: []
-attributes:
-  check_mode:
-    support: full
-    description: The kernel is asked whether it would take the rules and queues, and does not get them.
-  diff_mode:
-    support: full
-    description: Shows this node's windows before and after.
+  delay_ms: {default: 50}
+  jitter_ms: {default: 10}
+  name: {default: slow-1}
 author: the Call Me Maybe authors
 """
 
@@ -192,12 +89,9 @@ applied_at_ns:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.jepsen_address import AddressError
-from ansible.module_utils.jepsen_nft import NftError, ReadBackError
+from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_shaped import arguments, arm
-from ansible.module_utils.jepsen_shaping import DELAY_OPTIONS, ShapingError
-from ansible.module_utils.jepsen_window import RefusedError
+from ansible.module_utils.jepsen_shaping import DELAY_OPTIONS
 
 ARGUMENTS: dict[str, dict[str, Any]] = arguments(
     "slow-1",
@@ -212,12 +106,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = arguments(
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    try:
-        result = arm(module, list(DELAY_OPTIONS))
-    except (RefusedError, AddressError, ShapingError, NftError) as error:
-        module.fail_json(msg=str(error), changed=isinstance(error, ReadBackError))
-    module.exit_json(**result)
+    run(lambda module: arm(module, list(DELAY_OPTIONS)), ARGUMENTS)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,8 @@ description:
   - Reads back what each kind of fault has armed, from the kernel and from systemd, and changes nothing.
   - With I(probe), sends echo requests to all peers and notes from whom a request or an answer comes in, so all nodes
     are to run this at the same time. A peer that answers no ICMP at all is silent. Probes do not count as dropped.
+extends_documentation_fragment: [jepsen_nodes]
 options:
-  nodes:
-    description: Inventory names of all nodes of the cluster.
-    type: list
-    elements: str
-    required: true
-  node:
-    description: The inventory name of this node.
-    type: str
-    required: true
-  addresses:
-    description: For each node, the addresses (or names) that the inventory has for it, as in jepsen_partition.
-    type: dict
-    default: {}
   probe:
     description: Whether to send packets. Takes 0.3 seconds where all are heard, and I(probe_s) where one is not.
     type: bool
@@ -77,6 +65,9 @@ windows:
     remaining_s: {description: "Seconds until its end, 0 behind it, null for never.", type: float}
     peers: {description: "For each peer that it concerns, its addresses.", type: dict}
     counts: {description: "What it did, by the name of the count, such as C(dropped_bytes).", type: dict}
+    direction:
+      description: "Of a partition, C(in), or C(out) where it is the clients, its I(peers), that do not hear this node."
+      type: str
     dropped: {description: "Of a partition, for each peer, how many packets were dropped.", type: dict}
     ports: {description: "Of a partition, the ports that alone are cut; none for all traffic.", type: list}
     reject: {description: "Of a partition, whether it answers what it drops.", type: bool}
@@ -119,15 +110,18 @@ applied_at_ns:
 """
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils import jepsen_armed
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.jepsen_address import AddressError, own_addresses, peer_addresses
+from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_nft import PROBE_ID
 from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, boot, check_node, given_addresses, tool
 from ansible.module_utils.jepsen_probe import BOUND_S, Probe
 from ansible.module_utils.jepsen_window import RefusedError, running
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **NODE_ARGUMENTS,
@@ -178,12 +172,7 @@ def status(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Runs the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    try:
-        result = status(module)
-    except (AddressError, RefusedError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    run(status, ARGUMENTS)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Workload(NamedTuple):
 READ = Invocation("read", None)
 REGISTER_VALUES = 5  # few, so that writes of different clients meet in compare-and-sets and reads
 REGISTER_FUNCTIONS = ("read", "write", "cas")
+ENQUEUED = 2 / 3  # of what a queue is asked
 ACCOUNTS = ("0", "1", "2", "3", "4")  # of the bank; names, because JSON knows no other keys
 BALANCE = 20  # of each account in the beginning
 MOST_MOVED = 5  # by one transfer
@@ -66,10 +67,10 @@ def register_operations(task: Task) -> Iterator[Invocation]:
 
 
 def queue_operations(task: Task) -> Iterator[Invocation]:
-    """Enqueues unique values, as `adds` does, and dequeues as often, at random."""
+    """Enqueues unique values, as `adds` does, and dequeues half as often, at random, so that something stays in it."""
     draw, values = task.draw(), count(task.client, task.clients)
     while True:
-        yield Invocation("enqueue", next(values)) if draw.random() < 0.5 else Invocation("dequeue", None)
+        yield Invocation("enqueue", next(values)) if draw.random() < ENQUEUED else Invocation("dequeue", None)
 
 
 def lock_operations(task: Task) -> Iterator[Invocation]:

@@ -1,16 +1,26 @@
 """Which client drives a workload against a database."""
 
 from workloads.clients.base import Client
+from workloads.clients.consul import ConsulRegister
 from workloads.clients.etcd import EtcdRegister, EtcdSet
+from workloads.clients.galera import GaleraBank, GaleraSet, GaleraWriteSkew
 from workloads.clients.noop import NoopRegister, NoopSet
+from workloads.clients.postgresql import PostgresqlSet
+from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
 from workloads.clients.redis import RedisSet
+from workloads.clients.zookeeper import ZookeeperList, ZookeeperRegister
 from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 
 CLIENTS: dict[str, dict[str, type[Client]]] = {
+    "consul": {"register": ConsulRegister},
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
+    "galera": {"bank": GaleraBank, "set": GaleraSet, "write-skew": GaleraWriteSkew},
     "noop": {"register": NoopRegister, "set": NoopSet},
+    "postgresql": {"set": PostgresqlSet},
+    "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},
     "redis": {"set": RedisSet},
+    "zookeeper": {"list-cas": ZookeeperList, "register": ZookeeperRegister},
 }
 """Database: workload: the client that drives it."""
 

@@ -72,10 +72,10 @@ def split(table: Table) -> Iterator[tuple[Any, Table]]:
         AnalysisError: If an operation has no key.
     """
     rows = np.flatnonzero(table.process != NEMESIS_PROCESS)
-    tuples, own_keys = _tuples(table, rows)
+    keyed, own_keys = tuples(table, rows)
     numbering = Numbering(own_keys)
     own = np.full(len(table), -1, np.int64)
-    own[rows[tuples]] = numbering.of(own_keys)
+    own[rows[keyed]] = numbering.of(own_keys)
     begun = np.where((table.type[rows] == INVOKE) | (table.pair[rows] == UNPAIRED), rows, table.pair[rows])
     keys = own[begun]
     if (keys < 0).any():
@@ -93,8 +93,8 @@ def split(table: Table) -> Iterator[tuple[Any, Table]]:
         yield numbering.value(int(number)), _part(bare, part, places)
 
 
-def _tuples(table: Table, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Column]:
-    """Returns which rows hold a tuple, and the keys of these."""
+def tuples(table: Table, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Column]:
+    """Returns which of the rows hold a `[key value]` tuple, and the keys of these."""
     whole = table.kind[rows] == PAIR
     tuples, number = whole.copy(), table.first[rows].copy()
     objects: list[Any] = []

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from ansible.module_utils.jepsen_error import FaultError
+
 # Of all look-ups together. A resolver that nobody answers would take its time for each name.
 RESOLVE_BOUND_S = 3.0
 
 
-class AddressError(Exception):
+class AddressError(FaultError):
     """A peer without an address, or one that must not be cut; the text is a sentence for the user."""
 
 
@@ -104,12 +106,12 @@ def _nobody(address: str) -> bool:
     return parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast
 
 
-def ssh_clients() -> list[str]:
-    """Finds who is connected to this very process by SSH.
+def ssh_connections() -> list[tuple[str, int]]:
+    """Finds by which SSH connections this very process is reached: ``[(address of the client, port of this node)]``.
 
     sudo takes SSH_CONNECTION out of the environment, so all ancestors are asked, up to PID 1.
     """
-    clients = []
+    found = []
     pid = os.getpid()
     while pid > 1:
         try:
@@ -120,8 +122,13 @@ def ssh_clients() -> list[str]:
         except OSError:  # ended meanwhile, or hidden from us: above it we see nothing
             break
         values = [value[len("SSH_CONNECTION=") :] for value in environment if value.startswith("SSH_CONNECTION=")]
-        clients += [normal(value.split()[0]) for value in values if value.strip()]
-    return list(dict.fromkeys(clients))
+        found += [value.split() for value in values if value.strip()]  # client, its port, this node, its port
+    return list(dict.fromkeys((normal(words[0]), int(words[-1])) for words in found))
+
+
+def ssh_clients() -> list[str]:
+    """Finds who is connected to this very process by SSH."""
+    return list(dict.fromkeys(client for client, _ in ssh_connections()))
 
 
 def refuse_controllers(peers: dict[str, list[str]], controllers: list[str]) -> None:

@@ -2,13 +2,16 @@
 
 A grudge says who must not hear whom: ``{node: [peers whose packets it drops]}``. A node that hears everybody is absent.
 The same arguments give the same grudge on every machine and on every Python from 3.9 on, so that each node can work out
-its own part by itself. The names are those of the Jepsen series and of ``jepsen.nemesis``.
+its own part by itself. The names are those of the Jepsen series and of ``jepsen.nemesis``. In ``one-way`` the clients
+may stand on one side, as if they were a node.
 """
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Tuple
 
+from ansible.module_utils.jepsen_clients import CLIENTS, NO_NODE
+from ansible.module_utils.jepsen_error import FaultError
 from ansible.module_utils.jepsen_target import (
     TargetError,
     minority_count,
@@ -22,7 +25,7 @@ Cut = Tuple[Dict[str, List[str]], str]  # a grudge and its title
 FLAPS_LIMIT = 100
 
 
-class GrudgeError(ValueError):
+class GrudgeError(FaultError, ValueError):
     """A topology that cannot be made; its text is a sentence for the user."""
 
 
@@ -158,9 +161,19 @@ def _majorities_ring(nodes: list[str], _options: dict[str, Any], seed: int) -> C
     return {node: peers for node, peers in grudge.items() if peers}, f"ring of majorities {' '.join(ring)}"
 
 
+def _side(side: str, options: dict[str, Any], nodes: list[str], seed: int) -> list[str]:
+    """Who is on a side of one-way: nodes, or the clients."""
+    words = [] if isinstance(options[side], int) else split_names(options[side])
+    if CLIENTS not in words:
+        return _targets(side, options, nodes, seed)
+    if words != [CLIENTS]:
+        raise GrudgeError(f"{side}: {' '.join(words)}: clients stand alone; give the nodes a window of their own")
+    return words
+
+
 def _one_way(nodes: list[str], options: dict[str, Any], seed: int) -> Cut:
-    """What ``from`` sends does not reach ``to``, but the other way; the absent one is everybody else."""
-    given = {side: _targets(side, options, nodes, seed) for side in ("from", "to") if side in options}
+    """What ``from`` sends does not reach ``to``, but the other way; the absent one is every other node."""
+    given = {side: _side(side, options, nodes, seed) for side in ("from", "to") if side in options}
     if not given:
         raise GrudgeError("one-way needs from (who is no longer heard), to (who no longer hears), or both")
     senders = given.get("from") or [node for node in nodes if node not in given["to"]]
@@ -169,8 +182,10 @@ def _one_way(nodes: list[str], options: dict[str, Any], seed: int) -> Cut:
         raise GrudgeError("one-way has all nodes on one side; a node always hears itself")
     both = next((name for name in senders if name in receivers), None)
     if both is not None:
-        raise GrudgeError(f"one-way has the node {both!r} in both from and to; a node always hears itself")
-    grudge = {node: [peer for peer in nodes if peer in senders] for node in nodes if node in receivers}
+        who = CLIENTS if both == CLIENTS else f"the node {both!r}"
+        raise GrudgeError(f"one-way has {who} in both from and to; a node always hears itself")
+    everybody = [*nodes, CLIENTS]
+    grudge = {node: [peer for peer in everybody if peer in senders] for node in everybody if node in receivers}
     return grudge, f"{' '.join(senders)} -/-> {' '.join(receivers)}"
 
 
@@ -203,7 +218,8 @@ def make_grudge(  # noqa: PLR0913 - whatever any topology may need
         topology: a name in ``TOPOLOGIES``.
         nodes: names of all nodes, at least two; halves takes the first ones in this order.
         options: of the topology: ``groups``; ``node`` of isolate and bridge; ``from``, ``to`` of one-way. All but
-            ``groups`` are targets, as ``resolve_targets`` takes them. None is as absent.
+            ``groups`` are targets, as ``resolve_targets`` takes them; ``from`` or ``to`` may be ``clients``. None is as
+            absent.
         seed: integer of all draws.
         groups: what targets may refer to, as in ``resolve_targets``.
         primaries: likewise.
@@ -222,6 +238,8 @@ def make_grudge(  # noqa: PLR0913 - whatever any topology may need
         raise GrudgeError(f"a partition needs at least two nodes, and was given {' '.join(nodes) or 'none'}")
     if len(set(nodes)) < len(nodes):
         raise GrudgeError(f"a node stands twice in {' '.join(nodes)}")
+    if CLIENTS in nodes:
+        raise GrudgeError(NO_NODE)
     function, takes = TOPOLOGIES[topology]
     for name in options:
         if name not in takes:
@@ -262,9 +280,11 @@ def check_grudge(grudge: Any, nodes: list[str]) -> None:  # noqa: ANN401 - whate
     Raises:
         GrudgeError: it is no mapping of lists, names an unknown node, or keeps a node from hearing itself.
     """
+    if CLIENTS in nodes:
+        raise GrudgeError(NO_NODE)
     if not isinstance(grudge, dict) or not all(isinstance(peers, list) for peers in grudge.values()):
         raise GrudgeError("a grudge is a mapping of nodes to the lists of peers that they must not hear")
     for node, peers in grudge.items():
-        _known([node, *peers], nodes, "the grudge")
+        _known([name for name in (node, *peers) if name != CLIENTS], nodes, "the grudge")
         if node in peers:
             raise GrudgeError(f"the grudge keeps {node} from hearing itself, which no partition does")

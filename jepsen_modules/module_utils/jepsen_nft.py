@@ -1,8 +1,9 @@
 """The project's own chain in nftables: rules as data, their text, and what nft lists of them, read back.
 
-Everything is in the table ``inet jepsen``; partitions have the chain ``partition`` in it. nft runs with TZ=UTC, because
-it reads and prints ``meta time`` as local time. It takes an integer there as seconds, prints dates, and drops fractions
-of a second silently in both; so a window begins and ends on a whole second. Held against nft 0.9.8, 1.0.6 and 1.1.3.
+Everything is in the table ``inet jepsen``; partitions have the chains ``partition...`` in it, laid out by
+jepsen_cut_chains. nft runs with TZ=UTC, because it reads and prints ``meta time`` as local time. It takes an integer
+there as seconds, prints dates, and drops fractions of a second silently in both; so a window begins and ends on a whole
+second. Held against nft 0.9.8, 1.0.6 and 1.1.3.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable
 
+from ansible.module_utils.jepsen_clients import CLIENTS
+from ansible.module_utils.jepsen_error import FaultError
+
 # Identifier of our probes' echo requests: dropped like everything else from a peer, but not counted, so that looking at
 # a window does not make it look as if it had bitten.
 PROBE_ID = 19011
 BACKEND = "nftables"
 CHAIN = "partition"
-HOOK = "type filter hook prerouting priority -450; policy accept;"
+OUT = "partition_out"
+# Before conntrack; and behind all who translate addresses, where ports are those that the clients see.
+HOOKS = {
+    CHAIN: "type filter hook prerouting priority -450; policy accept;",
+    OUT: "type filter hook postrouting priority 440; policy accept;",
+}
+OWN = re.compile(r"partition(_out|_(time|window)_[0-9]+)?")
 DATE = "%Y-%m-%d %H:%M:%S"
 # The answers to what is refused: a reset where it is TCP, "port unreachable" where not (the kernel limits how many).
 RESET = "reject with tcp reset"
@@ -35,26 +45,30 @@ CONTROLLERS = "exempt: controllers"
 Runner = Callable[[list[str], str], tuple[int, str, str]]
 
 
-class NftError(Exception):
+class NftError(FaultError):
     """nft refused; the text says what was attempted, what it printed and what to do."""
 
 
 class ReadBackError(NftError):
     """The rules were committed, and are not what they should be."""
 
+    changed = True
+
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the chain ``partition``.
+    """A rule of a chain of partitions.
 
     Attributes:
-        comment: ``"WINDOW PEER"``, ``"probes: WINDOW"`` or ``"exempt: WHAT"``.
-        verdict: ``"drop"``, ``"accept"``, or one of ``REJECTS``.
-        addresses: sources that it applies to, all of one family, in numerical order; empty for all.
+        comment: ``"WINDOW PEER"``, ``"probes: WINDOW"``, ``"exempt: WHAT"``, or why a packet goes on to another chain.
+        verdict: ``"drop"``, ``"accept"``, one of ``REJECTS``, or ``"goto CHAIN"`` or ``"jump CHAIN"``.
+        addresses: that it applies to, all of one family, in numerical order; empty for all.
         from_s: seconds since the epoch, UTC; None for always.
         until_s: the same, first second in which it no longer applies; None for never.
         end: which end of a connection has one of the ports, ``"tcp dport"``, ``"udp sport"``; empty for all traffic.
         ports: numbers, sorted.
+        chain: the chain that it is in.
+        side: whose the addresses are, ``"saddr"`` or ``"daddr"``.
         match: the rest of the match, as nft reads it; it follows from the comment and is not compared.
         packets: counter, None where the rule has none; not compared.
         bytes: likewise.
@@ -67,6 +81,8 @@ class Rule:
     until_s: int | None = None
     end: str = ""
     ports: tuple[int, ...] = ()
+    chain: str = CHAIN
+    side: str = "saddr"
     match: str = field(default="", compare=False)
     packets: int | None = field(default=None, compare=False)
     bytes: int | None = field(default=None, compare=False)
@@ -79,8 +95,13 @@ class Rule:
 
     @property
     def peer(self) -> str:
-        """Name of the peer whose packets the rule drops."""
+        """Name of the peer whose packets, or towards whom, the rule drops."""
         return self.comment.split()[1]
+
+    @property
+    def leads(self) -> bool:
+        """Whether it only decides to which chain a packet goes on, or that it goes to none."""
+        return self.verdict.startswith(("goto", "jump")) or self.comment.startswith("time:")
 
     @property
     def span(self) -> str:
@@ -94,9 +115,10 @@ def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(addresses), key=lambda address: int(ipaddress.ip_address(address))))
 
 
-def _by_family(addresses: list[str]) -> list[tuple[int, tuple[str, ...]]]:
+def by_family(addresses: Iterable[str]) -> list[tuple[int, tuple[str, ...]]]:
     """Splits addresses into ``[(4, (...)), (6, (...))]`` without empty families."""
-    versions = [(v, sort_addresses(a for a in addresses if ipaddress.ip_address(a).version == v)) for v in (4, 6)]
+    every = list(addresses)
+    versions = [(v, sort_addresses(a for a in every if ipaddress.ip_address(a).version == v)) for v in (4, 6)]
     return [(version, some) for version, some in versions if some]
 
 
@@ -119,19 +141,21 @@ def window_rules(  # noqa: PLR0913 - the parts of a window
     ports: dict[str, tuple[int, ...]] | None = None,
     *,
     reject: bool = False,
+    direction: str = "in",
 ) -> list[Rule]:
     """Makes the rules of one window: one or more a peer and family, counted, behind those for our own probes.
 
     Args:
         name: of the window.
-        peers: ``{peer: [addresses]}`` whose packets are dropped.
+        peers: ``{peer: [addresses]}`` whose packets are dropped; of the clients, those to or from the ports.
         from_s: first second, since the epoch.
         until_s: first second after the window, None for never.
         ports: ``{"tcp": (9092,)}``, at either end, so that requests and replies are cut; None for all traffic, and
             then our own probes are dropped uncounted.
         reject: answers instead of saying nothing. Both sides of a cut may answer, so answers are let in.
+        direction: ``"in"``, or ``"out"`` for what goes to the clients.
     """
-    everyone = _by_family([address for addresses in peers.values() for address in addresses])
+    everyone = by_family([address for addresses in peers.values() for address in addresses])
     icmp = {4: f"icmp id {PROBE_ID}", 6: f"icmpv6 id {PROBE_ID}"}
     answer = {4: "icmp type destination-unreachable", 6: "icmpv6 type destination-unreachable"}
     rules = []
@@ -142,20 +166,25 @@ def window_rules(  # noqa: PLR0913 - the parts of a window
         if not ports:
             rules.append(Rule(f"probes: {name}", "drop", addresses, from_s, until_s, match=icmp[version]))
     for peer, some in peers.items():
-        for _, addresses in _by_family(some):
+        for _, addresses in by_family(some):
             rule = Rule(f"{name} {peer}", "drop", addresses, from_s, until_s, packets=0, bytes=0)
+            if direction == "out":
+                rule = replace(rule, side="daddr")
             rules += _spread(rule, ports or {}, reject=reject)
     return rules
 
 
 def _spread(rule: Rule, ports: dict[str, tuple[int, ...]], *, reject: bool) -> list[Rule]:
     """Makes the rules that ports and answers take of one."""
+    ends = ["dport", "sport"]
+    if rule.peer == CLIENTS:  # the node's own ports: it may talk to such a port of the controller's
+        ends = ["sport" if rule.side == "daddr" else "dport"]
     answers = {"tcp": RESET, "udp": UNREACHABLE} if reject else {"tcp": "drop", "udp": "drop"}
     if ports:
         return [
             replace(rule, verdict=answers[protocol], end=f"{protocol} {end}", ports=numbers)
             for protocol, numbers in ports.items()
-            for end in ("dport", "sport")
+            for end in ends
         ]
     if reject:
         return [replace(rule, verdict=RESET, match="meta l4proto tcp"), replace(rule, verdict=UNREACHABLE)]
@@ -170,7 +199,7 @@ def exempt_rules(controllers: list[str]) -> list[Rule]:
     """
     match = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
     rules = [Rule(NEIGHBOURS, "accept", match=match)]
-    return rules + [Rule(CONTROLLERS, "accept", addresses) for _, addresses in _by_family(controllers)]
+    return rules + [Rule(CONTROLLERS, "accept", addresses) for _, addresses in by_family(controllers)]
 
 
 def _time(operator: str, second: int | None) -> str:
@@ -181,7 +210,7 @@ def _text(rule: Rule) -> str:
     addresses = ""
     if rule.addresses:
         family = "ip6" if ":" in rule.addresses[0] else "ip"
-        addresses = f"{family} saddr {{ {', '.join(rule.addresses)} }} "
+        addresses = f"{family} {rule.side} {{ {', '.join(rule.addresses)} }} "
     ports = f"{rule.end} {{ {', '.join(map(str, rule.ports))} }} " if rule.ports else ""
     match = f"{rule.match} " if rule.match else ""
     counter = "" if rule.packets is None else "counter "
@@ -189,22 +218,39 @@ def _text(rule: Rule) -> str:
     return f'    {bounds}{addresses}{ports}{match}{counter}{rule.verdict} comment "{rule.comment}"\n'
 
 
-def describe(rules: list[Rule]) -> str:
-    """Writes what is compared of rules, one a line; the sides of a diff."""
-    return "".join(_text(replace(rule, match="", packets=None, bytes=None)).lstrip() for rule in rules)
+def describe(rules: list[Rule], *, ways: bool = False) -> str:
+    """Writes what is compared of rules, one a line; the sides of a diff, without the ways from chain to chain."""
+    shown = [rule for rule in rules if ways or not rule.leads]
+    return "".join(
+        (f"{rule.chain}: " if ways else "") + _text(replace(rule, match="", packets=None, bytes=None)).lstrip()
+        for rule in shown
+    )
 
 
-def script(rules: list[Rule]) -> str:
-    """Writes the transaction that puts these rules in the place of all that the chain held; none removes the chain.
+def script(rules: list[Rule], old: Iterable[str] = ()) -> str:
+    """Writes the transaction that puts these rules in the place of all that our chains hold; none removes the chains.
 
-    The chain itself stays where there are rules: when a hook goes, the kernel drops every packet that a queue of
-    shaping holds at that moment.
+    The base chains stay where there are rules: when a hook goes, the kernel drops every packet that a queue of shaping
+    holds at that moment.
+
+    Args:
+        rules: with the chains that they are in.
+        old: names of our chains that there are.
     """
-    chain = f"add table inet jepsen\nadd chain inet jepsen {CHAIN} {{ {HOOK} }}\nflush chain inet jepsen {CHAIN}\n"
-    if not rules:
-        return f"{chain}delete chain inet jepsen {CHAIN}\n"
-    body = "".join(_text(rule) for rule in rules)
-    return f"{chain}table inet jepsen {{\n  chain {CHAIN} {{\n{body}  }}\n}}\n"
+    new: dict[str, list[str]] = {}
+    for rule in rules:
+        new.setdefault(rule.chain, []).append(_text(rule))
+    every = dict.fromkeys([CHAIN, *old, *new])
+    gone = [name for name in every if name not in HOOKS or not rules]
+    lines = ["add table inet jepsen"]
+    lines += [f"add chain inet jepsen {name}" + (f" {{ {HOOKS[name]} }}" if name in HOOKS else "") for name in every]
+    lines += [
+        f"{verb} chain inet jepsen {name}" for verb, some in (("flush", every), ("delete", gone)) for name in some
+    ]
+    if rules:  # those that others lead to come first
+        body = "".join(f"  chain {name} {{\n{''.join(new[name])}  }}\n" for name in reversed(list(new)))
+        lines.append(f"table inet jepsen {{\n{body}}}")
+    return "\n".join(lines) + "\n"
 
 
 def _second(date: str | int) -> int:
@@ -217,12 +263,14 @@ def _listed(right: Any) -> list[Any]:  # noqa: ANN401 - what nft's JSON has on t
 
 def _parse_rule(listed: dict[str, Any]) -> Rule:
     found: dict[str, Any] = {"comment": listed.get("comment", "exempt: a rule without a comment")}
+    found["chain"] = listed["chain"]
     for part in listed["expr"]:
         match = part.get("match", {})
         payload = match.get("left", {}).get("payload", {})
         if match.get("left") == {"meta": {"key": "time"}}:
             found["from_s" if match["op"] == ">=" else "until_s"] = _second(match["right"])
-        elif payload.get("field") == "saddr":
+        elif payload.get("field") in ("saddr", "daddr"):
+            found["side"] = payload["field"]
             found["addresses"] = sort_addresses(_listed(match["right"]))
         elif payload.get("field") in ("dport", "sport"):
             found["end"] = f"{payload['protocol']} {payload['field']}"
@@ -233,11 +281,14 @@ def _parse_rule(listed: dict[str, Any]) -> Rule:
             found["verdict"] = RESET if (part["reject"] or {}).get("type") == "tcp reset" else UNREACHABLE
         elif "drop" in part or "accept" in part:
             found["verdict"] = next(iter(part))
+        elif "goto" in part or "jump" in part:
+            ((verb, there),) = part.items()
+            found["verdict"] = f"{verb} {there['target']}"
     return Rule(**found)
 
 
 def parse(listing: str) -> list[Rule]:
-    """Reads what ``nft -j list table inet jepsen`` printed: the rules of the chain ``partition``, in order.
+    """Reads what ``nft -j list table inet jepsen`` printed: the rules of the chains of partitions, as they are listed.
 
     Raises:
         NftError: it is not the JSON of nft.
@@ -245,7 +296,7 @@ def parse(listing: str) -> list[Rule]:
     try:
         objects = json.loads(listing)["nftables"]
         rules = [item["rule"] for item in objects if "rule" in item]
-        return [_parse_rule(rule) for rule in rules if rule["chain"] == CHAIN]
+        return [_parse_rule(rule) for rule in rules if OWN.fullmatch(rule["chain"])]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NftError(
             f"cannot read what `nft {' '.join(LIST)}` printed ({type(error).__name__}: {error}): {listing[:300]!r}; "
@@ -253,21 +304,22 @@ def parse(listing: str) -> list[Rule]:
         ) from error
 
 
-def chains(listing: str | None) -> set[str]:
-    """Names the chains of our table; a listing that is not JSON has whatever it mentions."""
+def own_chains(listing: str | None) -> list[str]:
+    """Names the chains of partitions in a listing of our table; if that is not JSON, those that it mentions."""
     try:
         objects = json.loads(listing or '{"nftables": []}')["nftables"]
-        return {item["chain"]["name"] for item in objects if "chain" in item}
+        names = [item["chain"]["name"] for item in objects if "chain" in item]
     except (ValueError, KeyError, TypeError):
-        return set(re.findall(r"[A-Za-z0-9_-]+", listing or ""))
+        names = re.findall(r"[A-Za-z0-9_-]+", listing or "")
+    return [name for name in dict.fromkeys(names) if OWN.fullmatch(name)]
 
 
 def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
     """Puts rules together into windows.
 
     Returns:
-        ``[{name, from_ns, until_ns, peers: {peer: [addresses]}, ports: ["tcp 9092"], reject, dropped: {peer: packets},
-        counts: {dropped_packets, dropped_bytes}}]``.
+        ``[{name, from_ns, until_ns, peers: {peer: [addresses]}, direction: "in" or "out", ports: ["tcp 9092"], reject,
+        dropped: {peer: packets}, counts: {dropped_packets, dropped_bytes}}]``.
     """
     windows: dict[str, dict[str, Any]] = {}
     for rule in rules:
@@ -280,6 +332,7 @@ def windows_of(rules: list[Rule]) -> list[dict[str, Any]]:
             "name": rule.window,
             **bounds,
             "peers": {},
+            "direction": "out" if rule.side == "daddr" else "in",
             "ports": [],
             "reject": rule.verdict in REJECTS,
             "dropped": {},

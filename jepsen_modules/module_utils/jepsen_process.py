@@ -1,228 +1,22 @@
-"""Faults of processes, killed or paused for a time, as one kind of fault: arming, reading back, ending.
-
-A plan in ``/run/jepsen/process`` says what is to happen when; transient timers start jepsen_settle.py shortly before
-every begin and end, and that does it. Nothing else runs, and nothing of it outlives a reboot.
-"""
+"""Faults of processes, killed or paused for a time, as one kind of fault: arming, reading back, ending."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import re
 import shutil
-import sys
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 from ansible.module_utils import jepsen_settle as program
-from ansible.module_utils.jepsen_node import NODE_ARGUMENTS, check_node, tool
-from ansible.module_utils.jepsen_target import TargetError, resolve_targets
-from ansible.module_utils.jepsen_window import (
-    SECOND_NS,
-    WINDOW_OPTIONS,
-    RefusedError,
-    bounds_from_now,
-    check_windows,
-    refuse_forbidden,
-    running,
-)
+from ansible.module_utils.jepsen_node import check_node, tool
+from ansible.module_utils.jepsen_process_plan import FOLDER, commit, locked, own_units, read_plan, wake_ups
+from ansible.module_utils.jepsen_process_windows import asked_windows
+from ansible.module_utils.jepsen_services import Run, check_processes, find_services, show
+from ansible.module_utils.jepsen_window import SECOND_NS, RefusedError, refuse_forbidden, running
 
 KIND = "process"
 BACKEND = "systemd timers"
-FOLDER = Path("/run/jepsen/process")
-UNITS = "jepsen-process-"
-LOCK_BOUND_S = 15
-BEGIN_BOUND_S = 10
-UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
-# Without these nobody comes in again, or nothing ends by itself.
-HANDS = re.compile(
-    r"(ssh|sshd|dropbear|dbus|dbus-broker|systemd-.*|init|systemd|networking|NetworkManager|user@.*|sshd?@.*|jepsen-.*)"
-)
-
-Run = Callable[..., "tuple[int, str, str]"]
-
-FAULT_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "faults_allowed": {"type": "dict", "default": {}},
-    "controllers": {"type": "list", "elements": "str", "default": []},
-    "groups": {"type": "dict", "default": {}},
-    "primaries": {"type": "list", "elements": "str"},
-    "target": {"type": "raw"},
-    "seed": {"type": "int", "default": 0},
-    "services": {"type": "list", "elements": "str", "default": []},
-    "processes": {"type": "list", "elements": "str", "default": []},
-    "duration_s": {"type": "str", "default": "600"},
-    "restart": {"type": "bool", "default": True},
-    "how": {"type": "str", "choices": ["freezer", "signal"]},
-}
-
-
-def arguments(action: str) -> dict[str, dict[str, Any]]:
-    """The arguments of the module that kills, or of the one that pauses."""
-    window = {
-        **WINDOW_OPTIONS,
-        "until_ns": {"type": "int", "required": True},
-        "action": {"type": "str", "choices": ["kill", "pause"], "default": action},
-        "nodes_hit": {"type": "list", "elements": "str", "required": True},
-        "services": FAULT_ARGUMENTS["services"],
-        "processes": FAULT_ARGUMENTS["processes"],
-        "restart": FAULT_ARGUMENTS["restart"],
-        "how": FAULT_ARGUMENTS["how"],
-    }
-    other = "how" if action == "kill" else "restart"
-    return {
-        **NODE_ARGUMENTS,
-        **{name: option for name, option in FAULT_ARGUMENTS.items() if name != other},
-        "name": {"type": "str", "default": f"{action}-1"},
-        "windows": {"type": "list", "elements": "dict", "options": window},
-    }
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Holds the plan's lock, which the program takes for every deadline; RefusedError where it is not to be had."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_BOUND_S
-    with (FOLDER / "lock").open("w", encoding="utf-8") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RefusedError(
-                        f"{FOLDER}/lock was held for {LOCK_BOUND_S} s by somebody else; see fuser {FOLDER}/lock"
-                    ) from None
-                time.sleep(0.02)
-        yield
-
-
-def ancestors() -> tuple[set[str], set[str]]:
-    """Units and names of this process and of all above it: the way by which it was started."""
-    units, names, pid = set(), set(), os.getpid()
-    while pid > 1:
-        try:
-            lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-            units.update(part for part in re.split(r"[/\n]", lines) if part.endswith((".service", ".scope")))
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
-            break
-        names.add(stat.partition(b"(")[2].rpartition(b")")[0].decode(errors="replace"))
-        pid = int(stat.rpartition(b")")[2].split()[1])
-    return units, names
-
-
-def slice_path(name: str) -> str:
-    """The cgroup of a slice, such as ``a.slice/a-b.slice`` for ``a-b.slice`` (systemd.slice(5))."""
-    stem = name[: -len(".slice")]
-    if stem in ("-", ""):
-        return ""
-    parts = stem.split("-")
-    return "/".join("-".join(parts[: count + 1]) + ".slice" for count in range(len(parts)))
-
-
-def parse_show(text: str) -> list[dict[str, str]]:
-    """Reads what ``systemctl show`` prints of several units: a block of ``Property=value`` each."""
-    blocks = [block for block in text.split("\n\n") if block.strip()]
-    return [dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line) for block in blocks]
-
-
-def show(systemctl: Run, units: list[str]) -> list[dict[str, str]]:
-    """Asks systemd about units, in their order."""
-    if not units:
-        return []
-    properties = "Id,LoadState,ActiveState,ControlGroup,Slice,Restart"
-    code, out, err = systemctl(["show", "-p", properties, "--", *units])
-    found = parse_show(out)
-    if code or len(found) != len(units):
-        raise RefusedError(
-            f"systemctl show {' '.join(units)} failed with {code}: {(err or out).strip()}; is systemd PID 1?"
-        )
-    return found
-
-
-def find_services(systemctl: Run, names: list[str], node: str) -> dict[str, dict[str, Any]]:
-    """Looks services up: ``{name as given: {unit, cgroup, hold}}``; raises RefusedError for those not to be touched."""
-    for name in names:
-        suffix = name.rpartition(".")[2]
-        if not UNIT.fullmatch(name) or suffix in ("socket", "slice", "scope", "target", "timer", "mount", "device"):
-            raise RefusedError(f"service {name!r}: expected the name of a systemd service, such as redis-server")
-    units = [name if name.endswith(".service") else f"{name}.service" for name in names]
-    own, _ = ancestors()
-    found = {}
-    for name, unit in zip(names, show(systemctl, units)):
-        if unit["LoadState"] != "loaded":
-            raise RefusedError(
-                f"{node} has no service {name} (systemd: {unit['LoadState']}); see systemctl list-unit-files"
-            )
-        if unit["Id"] in own or HANDS.fullmatch(unit["Id"][: -len(".service")]):
-            raise RefusedError(
-                f"refused: {name} ({unit['Id']}) is how this node is reached or kept running, and a fault there could "
-                "not be ended from outside; name the database's services"
-            )
-        path = unit["ControlGroup"].strip("/") or f"{slice_path(unit['Slice'])}/{unit['Id']}".strip("/")
-        found[name] = {"unit": unit["Id"], "cgroup": path, "hold": unit["Restart"] != "no"}
-    return found
-
-
-def check_processes(names: list[str]) -> None:
-    """Raises RefusedError for names of processes that must not be touched."""
-    _, own = ancestors()
-    for name in names:
-        if not name or "/" in name or "\n" in name:
-            raise RefusedError(f"process {name!r}: expected a name as ps -o comm= shows it, such as redis-server")
-        if name[:15] in own or HANDS.fullmatch(name):
-            raise RefusedError(
-                f"refused: {name} is among the processes by which this node is reached; name the database's processes"
-            )
-
-
-def check_window(window: dict[str, Any], nodes: list[str]) -> None:
-    """Raises RefusedError for what a window says besides its name and bounds; fills in ``how``."""
-    name, stranger = window["name"], [node for node in window["nodes_hit"] if node not in nodes]
-    if stranger:
-        raise RefusedError(f"window {name} is to hit {stranger[0]!r}, which is not among nodes ({' '.join(nodes)})")
-    if not window["services"] and not window["processes"]:
-        raise RefusedError(f"window {name} says neither services nor processes; name what to {window['action']}")
-    if window["action"] == "kill":
-        window["how"] = None
-        if window["processes"] and window["restart"]:
-            raise RefusedError(
-                f"window {name}: processes cannot be started again by their names; name services, or say restart: false"
-            )
-        return
-    window["restart"] = None
-    window["how"] = window["how"] or ("signal" if window["processes"] else "freezer")
-    if window["how"] == "freezer" and window["processes"]:
-        raise RefusedError(f"window {name}: the freezer takes services; name services, or say how: signal")
-
-
-def asked_windows(parameters: dict[str, Any], action: str, now_ns: int) -> list[dict[str, Any]]:
-    """The windows that were asked for: given as a list, or the one that begins now."""
-    services, processes = parameters["services"], parameters["processes"]
-    if parameters["windows"] is not None:
-        windows = [dict(window) for window in parameters["windows"]]
-        for window in windows:
-            if not window["services"] and not window["processes"]:
-                window.update(services=services, processes=processes)
-    else:
-        hit = resolve_targets(
-            parameters["target"] or "all",
-            parameters["nodes"],
-            parameters["groups"],
-            parameters["primaries"],
-            parameters["seed"],
-        )
-        more = {"restart": parameters.get("restart"), "how": parameters.get("how"), "nodes_hit": hit}
-        bounds = bounds_from_now(parameters["duration_s"], now_ns)
-        one = {"name": parameters["name"], "action": action, "services": services, "processes": processes}
-        windows = [{"title": f"{' '.join(services or processes)} on {' '.join(hit)}", **one, **more, **bounds}]
-    check_windows(windows, now_ns)
-    for window in windows:
-        check_window(window, parameters["nodes"])
-    return windows
 
 
 def identity(window: dict[str, Any]) -> str:
@@ -254,79 +48,6 @@ def keep_begin(window: dict[str, Any], plan: list[dict[str, Any]], now_ns: int) 
             window.update(from_ns=old["from_ns"], id=old["id"])
 
 
-def own_units(systemctl: Run) -> list[str]:
-    """Our transient timers and services that systemd has; none where systemd does not run."""
-    if not Path("/run/systemd/system").is_dir():
-        return []
-    code, out, err = systemctl(["list-units", "--all", "--plain", "--no-legend", "--no-pager", f"{UNITS}*"])
-    if code:
-        raise RefusedError(f"systemctl list-units failed with {code}: {(err or out).strip()}; is systemd PID 1?")
-    return [line.split()[0] for line in out.splitlines() if line.split()]
-
-
-def wake_ups(plan: list[dict[str, Any]], now_ns: int) -> list[str]:
-    """When a timer is to start the program: a little before each begin and end, and then, as systemd writes times."""
-    bounds = {bound for window in plan for bound in (window["from_ns"], window["until_ns"]) if bound}
-    times = sorted({t for bound in bounds for t in (bound - program.LEAD_NS, bound) if t > now_ns})
-    return [time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(t // SECOND_NS)) for t in times]
-
-
-def start_timer(systemd_run: Run, plan: list[dict[str, Any]], now_ns: int) -> str:
-    """Makes one timer for all deadlines, with a service of its own; returns their name."""
-    name = f"{UNITS}{now_ns}"
-    settings = ["Restart=on-failure", "RestartSec=100ms", "StartLimitIntervalSec=0", "TimeoutStopSec=5s"]
-    words = ["--quiet", f"--unit={name}", "--description=Begins and ends process faults (jepsen)"]
-    words += [f"--property={setting}" for setting in settings]
-    calendar = wake_ups(plan, now_ns)
-    if calendar:
-        words += ["--timer-property=AccuracySec=1ms", *[f"--timer-property=OnCalendar={time}" for time in calendar]]
-    command = [sys.executable or "/usr/bin/python3", "-I", "-S", str(FOLDER / "settle.py"), str(FOLDER)]
-    code, out, err = systemd_run([*words, "--", *command])
-    if code:
-        raise RefusedError(f"systemd-run {name} failed with {code}: {(err or out).strip()}; nothing was armed")
-    return name
-
-
-def write(path: Path, text: str) -> None:
-    """Puts a file in place as a whole."""
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
-
-
-def program_text() -> str:
-    """The text of jepsen_settle.py, also where Ansible sent it in an archive."""
-    return str(program.__loader__.get_source(program.__name__))  # type: ignore[union-attr]
-
-
-def commit(module: Any, plan: list[dict[str, Any]], now_ns: int) -> None:  # noqa: ANN401 - AnsibleModule
-    """Puts the plan in force: its timer first, then it, then the old timers go; so an end is never without one."""
-    systemctl = tool(module, "systemctl", "systemd")
-    with locked():
-        write(FOLDER / "settle.py", program_text())
-        old = [unit for unit in own_units(systemctl) if unit.endswith(".timer")]
-        name = start_timer(tool(module, "systemd-run", "systemd"), plan, now_ns)
-        write(FOLDER / "plan.json", json.dumps(plan, indent=1) + "\n")
-        if old:
-            systemctl(["stop", *old])
-    # At once for what is due now; it was started already where there is nothing to wait for.
-    systemctl(["start", "--no-block", f"{name}.service"])
-    deadline = time.monotonic() + BEGIN_BOUND_S
-    while any(program.steps(plan, program.read_done(FOLDER), time.time_ns())[:2]):
-        if time.monotonic() > deadline:
-            raise NotBegunError(
-                f"what is due now was not done within {BEGIN_BOUND_S} s; see journalctl -u {name}, and run jepsen_heal"
-            )
-        time.sleep(0.01)
-    failed = [n for n in program.read_done(FOLDER) if n["event"] == "begin" and n.get("error") and n["at_ns"] >= now_ns]
-    if failed:
-        raise NotBegunError(f"{failed[0]['name']} could not be begun: {failed[0]['error']}; run jepsen_heal")
-
-
-class NotBegunError(RefusedError):
-    """The plan is in force, and what was due at once did not happen."""
-
-
 def describe(plan: list[dict[str, Any]]) -> str:
     """The plan as text, a line a window."""
     return "".join(f"{sentence(window)}\n" for window in plan)
@@ -351,10 +72,7 @@ def arm(module: Any, action: str) -> dict[str, Any]:  # noqa: ANN401 - AnsibleMo
     if wrong:
         raise RefusedError(wrong)
     refuse_forbidden(module.params)
-    try:
-        windows = asked_windows(module.params, action, now_ns)
-    except TargetError as error:
-        raise RefusedError(str(error)) from error
+    windows = asked_windows(module.params, action, now_ns)
     systemctl = tool(module, "systemctl", "systemd")
     found_plan = read_plan()
     wanted = part_of(systemctl, windows, module.params["node"])
@@ -383,14 +101,6 @@ def arm(module: Any, action: str) -> dict[str, Any]:  # noqa: ANN401 - AnsibleMo
         "applied_at_ns": time.time_ns() if actions and not module.check_mode else None,
         "diff": {"before": describe(found_plan), "after": describe(wanted)},
     }
-
-
-def read_plan() -> list[dict[str, Any]]:
-    """The plan in force; RefusedError where somebody else wrote into it."""
-    try:
-        return program.read_plan(FOLDER)
-    except (ValueError, OSError) as error:
-        raise RefusedError(f"{FOLDER}/plan.json cannot be read: {error}; run jepsen_heal, then try again") from error
 
 
 def counts_of(

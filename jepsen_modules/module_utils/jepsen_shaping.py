@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ansible.module_utils.jepsen_error import FaultError
 from ansible.module_utils.jepsen_window import RefusedError
 
 KIND = "shape"
@@ -220,7 +221,7 @@ class Shaped:
     until_s: int | None
 
 
-class ShapingError(Exception):
+class ShapingError(FaultError):
     """A back end cannot do what was asked; the text says what was attempted, what was printed and what to do."""
 
 

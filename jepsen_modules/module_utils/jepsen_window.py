@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+from ansible.module_utils.jepsen_error import FaultError
+
 SECOND_NS = 1_000_000_000
 LONGEST_S = 366 * 86400
 # Names stand in comments of rules ("WINDOW PEER", at most 127 characters), in names of units and of files.
@@ -19,7 +21,7 @@ WINDOW_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class RefusedError(Exception):
+class RefusedError(FaultError):
     """What was asked for cannot be done; the text is a sentence for the user."""
 
 

@@ -65,7 +65,11 @@ def _windows(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             for end in ("until_ns", "remaining_s"):
                 window[end] = None if None in (window[end], part[end]) else max(window[end], part[end])
             window["nodes"][node] = _title(part)
-            window["grudge"][node] = list(part.get("peers") or [])
+            if part.get("direction") == "out":  # it is the clients who do not hear this node
+                for peer in part["peers"]:
+                    window["grudge"].setdefault(peer, []).append(node)
+            else:
+                window["grudge"][node] = list(part.get("peers") or [])
             window["counts"][node] = part["counts"]
             if "dropped" in part:
                 window["dropped"][node] = part["dropped"]

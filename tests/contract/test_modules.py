@@ -2,6 +2,9 @@
 
 import ast
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import ansible.module_utils
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.plugins.loader import fragment_loader
+from ansible.utils.plugin_docs import add_fragments
 
 pytestmark = pytest.mark.contract
 
@@ -72,8 +77,11 @@ def arguments(load, monkeypatch):
 
 
 def documented(module):
+    """What ansible-doc makes of it: with the fragments that it extends."""
     written = {name: yaml.safe_load(getattr(module, name)) for name in ("DOCUMENTATION", "EXAMPLES", "RETURN")}
     written["DOCUMENTATION"].setdefault("options", {})
+    fragment_loader.add_directory(str(FOLDER / "doc_fragments"))
+    add_fragments(written["DOCUMENTATION"], module.__file__, fragment_loader, is_module=True)
     return written
 
 
@@ -131,6 +139,28 @@ def test_return_values_are_described(path, load):
     assert returned
     for value in returned.values():
         assert {"description", "type", "returned"} <= set(value)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "playbooks"], ids=["root", "playbooks"])
+def test_ansible_doc_prints_every_module_with_the_options_that_it_shares(folder):
+    """By the folder's own ansible.cfg, as a user calls it."""
+    names = [path.stem for path in MODULES]
+    command = [str(Path(sys.executable).with_name("ansible-doc")), "--json", *names]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert list(printed) == names
+    for name in names:
+        assert not printed[name]["doc"].get("extends_documentation_fragment")
+    for name in ("jepsen_partition", "jepsen_slow", "jepsen_kill", "jepsen_status"):
+        assert printed[name]["doc"]["options"]["node"]["required"] is True
+    assert (
+        printed["jepsen_shape"]["doc"]["options"]["windows"]["suboptions"]["shape"]["suboptions"]["loss"]["default"]
+        == 0
+    )
 
 
 @pytest.mark.parametrize("path", FAULTS, **by_name)

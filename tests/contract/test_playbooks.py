@@ -24,10 +24,11 @@ unwilling:
     p1: {ansible_host: 127.0.0.1, ansible_port: 9}
     p2: {ansible_host: 127.0.0.1, ansible_port: 9, faults_allowed: false}
 """
+DATABASES = ", ".join(sorted(path.parent.name for path in ROOT.glob("roles/*/variants")))
 MISTAKES = [
-    ("install.yml -e db=reddis", "there is no database 'reddis'; known: etcd, redis"),
-    ("teardown.yml -e db=../redis", "there is no database '../redis'; known: etcd, redis"),
-    ("install.yml", "no database was named; say which with -e db=NAME; known: etcd, redis"),
+    ("install.yml -e db=reddis", f"there is no database 'reddis'; known: {DATABASES}"),
+    ("teardown.yml -e db=../redis", f"there is no database '../redis'; known: {DATABASES}"),
+    ("install.yml", f"no database was named; say which with -e db=NAME; known: {DATABASES}"),
     ("install.yml -e db=redis -e variant=sfae", "redis has no variant 'sfae'; known: default, safe"),
     (
         "db.yml -e db=etcd -e verb=explode",

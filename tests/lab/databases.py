@@ -30,7 +30,17 @@ class Database:
     first_is_primary: bool = False
 
 
+ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
+
 DATABASES = {
+    "consul": Database(
+        processes=frozenset({"consul"}),
+        version="1.8.7",
+        port=8500,
+        unit="consul",
+        write="consul kv put k v >/dev/null && echo wrote",
+        read="consul kv get k 2>/dev/null",
+    ),
     "etcd": Database(
         processes=frozenset({"etcd"}),
         version="3.4.23",
@@ -38,6 +48,33 @@ DATABASES = {
         unit="etcd",
         write="etcdctl put k v >/dev/null && echo wrote",
         read="etcdctl get k --print-value-only",
+    ),
+    "galera": Database(
+        processes=frozenset({"mariadbd"}),
+        version="10.11.19",
+        port=3306,
+        unit="mariadb",
+        write="mariadb jepsen -e 'CREATE OR REPLACE TABLE t (v INT KEY); INSERT INTO t VALUES (1)' && echo wrote",
+        read="mariadb -N jepsen -e 'SELECT v FROM t' 2>/dev/null",
+    ),
+    "postgresql": Database(
+        processes=frozenset({"postgres"}),
+        version="15.20",
+        port=5432,
+        unit="postgresql@15-main",
+        write="psql -h localhost -U jepsen -qc 'CREATE TABLE k AS SELECT 1 AS v' && echo wrote",
+        read="psql -h localhost -U jepsen -Atc 'TABLE k'",
+        logs=frozenset({"postgresql-15-main.log"}),
+        first_is_primary=True,
+    ),
+    "rabbitmq": Database(
+        processes=frozenset({"beam.smp"}),
+        version="3.10.8",
+        port=5672,
+        unit="rabbitmq-server",
+        write="rabbitmqctl -q add_vhost v && echo wrote",
+        read="rabbitmqctl -q list_vhosts | grep -x v",
+        logs=frozenset({"rabbit.log", "rabbitmq-server.log", "rabbitmq-server.error.log"}),
     ),
     "redis": Database(
         processes=frozenset({"redis-server", "redis-sentinel"}),
@@ -48,5 +85,13 @@ DATABASES = {
         read="redis-cli get k",
         logs=frozenset({"redis-server.log", "redis-sentinel.log"}),
         first_is_primary=True,
+    ),
+    "zookeeper": Database(
+        processes=frozenset({"java"}),
+        version="3.8.0",
+        port=2181,
+        unit="zookeeper",
+        write=f"{ZOOKEEPER} create /k v 2>&1 | grep -q '^Created /k' && echo wrote",
+        read=f"{ZOOKEEPER} get /k 2>/dev/null | grep -x v",
     ),
 }

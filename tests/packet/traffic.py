@@ -7,6 +7,8 @@ serve PORT                     one TCP connection, echoed
 listen PORT SECONDS            takes connections and says nothing
 connect ADDRESS PORT           what a connection comes to within half a second
 count ADDRESS PORT UNTIL_NS    numbers over that connection
+hear PORT SECONDS              the words of one connection
+tell ADDRESS PORT AFTER_S BOUND_S   says two, `before` and, so much later, `inside`, and whether the latter was answered
 """
 
 import json
@@ -125,5 +127,47 @@ def count(address, port, until_ns):
     return 0
 
 
+def hear(port, seconds):
+    """Answers each line of one connection, and prints them all when the time is over."""
+    words = []
+    deadline = time.monotonic() + float(seconds)
+    with socket.create_server(("", int(port))) as server:
+        server.settimeout(10)
+        connection, _ = server.accept()
+        with connection:
+            while (left := deadline - time.monotonic()) > 0:
+                connection.settimeout(left)
+                try:
+                    data = connection.recv(4096)
+                except TimeoutError:
+                    break
+                if not data:
+                    break
+                words += data.decode().split()
+                connection.sendall(b"done\n")
+    print(json.dumps(words))  # noqa: T201 - the answer
+    return 0
+
+
+def tell(address, port, after_s, bound_s):
+    """Prints `answered` or `silent`, for the second of two words."""
+    with socket.create_connection((address, int(port)), timeout=10) as connection:
+        connection.sendall(b"before\n")
+        connection.recv(4096)
+        time.sleep(float(after_s))
+        connection.settimeout(float(bound_s))
+        connection.sendall(b"inside\n")
+        try:
+            said = "answered" if connection.recv(4096) else "closed"
+        except TimeoutError:
+            said = "silent"
+    print(json.dumps(said))  # noqa: T201 - the answer
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit({f.__name__: f for f in (echo, send, receive, serve, listen, connect, count)}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit(
+        {f.__name__: f for f in (echo, send, receive, serve, listen, connect, count, hear, tell)}[sys.argv[1]](
+            *sys.argv[2:]
+        )
+    )

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import count
 
-PORTS = 2  # a server and its companion: Sentinel, the peers' port
+PORTS = 3  # a server and its companions: Sentinel, the ports of the peers
 
 
 def free_port(addresses: Iterable[str]) -> int:
-    """Returns a port that is free on all addresses, and so is the next one."""
+    """Returns a port that is free on all addresses, and so are the next two."""
     for port in count(20_000 + int(time.time()) % 20_000, PORTS):
         try:
             for address in addresses:

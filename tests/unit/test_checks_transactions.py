@@ -1,4 +1,4 @@
-"""`bank` and `long-fork` against Jepsen's definitions on drawn histories, and by hand."""
+"""`bank`, `long-fork` and `g2` against Jepsen's definitions on drawn histories, and by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.checks import bank, long_fork
+from analysis.checks import bank, g2, long_fork
 from analysis.errors import AnalysisError
 from analysis.table import table_of
-from tests.unit.drawn import Call, Event, ended, interleaved, mapped, ok, operations_of, renamed, shifted
+from tests.unit.drawn import Call, Event, completions, ended, interleaved, mapped, ok, operations_of, renamed, shifted
 from tests.unit.drawn import table as table_with
 
 if TYPE_CHECKING:
@@ -175,3 +175,76 @@ def test_what_is_no_transaction_is_told_with_its_line() -> None:
         AnalysisError, match=r'history:1:1: a transaction is a list of \["r", key, value\] and .* found 5'
     ):
         long_fork.check(table_with(*ok("txn", 5)))
+
+
+ROWS = st.integers(0, 9)
+INSERTS = st.builds(
+    lambda key, row, end, silent: Call("insert", [key, row], end, None if silent else [key, row]),
+    st.sampled_from([0, 1, "x", [1, 2]]), ROWS, ENDS, st.booleans(),
+)  # fmt: skip
+
+
+def jepsens_g2(history: list[Operation]) -> dict[str, Any]:
+    """jepsen.adya/g2-checker, one event after the other; the key of a completion is that of its invocation."""
+    acknowledged: dict[str, int] = {}
+    tried: dict[str, int] = {}
+    for begun, done in completions(history).values():
+        key = repr(begun.value[0])
+        tried[key] = tried.get(key, 0) + 1
+        acknowledged[key] = acknowledged.get(key, 0) + (done is not None and done.type == "ok")
+    illegal = {key: count for key, count in acknowledged.items() if count > 1}
+    tested = max(tried.values(), default=0) > 1 and sum(acknowledged.values()) > 0
+    return {
+        "valid": False if illegal else True if tested else "unknown",
+        "key_count": len(tried),
+        "legal_count": sum(count == 1 for count in acknowledged.values()),
+        "illegal_count": len(illegal),
+        "illegal": illegal,
+    }
+
+
+@settings(max_examples=400)
+@given(interleaved(INSERTS))
+def test_g2_is_jepsens(history: list[Operation]) -> None:
+    result, expected = g2.check(table_of(history)), jepsens_g2(history)
+    illegal = {repr(each["key"]): each["count"] for each in result["illegal"]}
+    assert {key: result[key] for key in expected if key != "illegal"} | {"illegal": illegal} == expected
+    by_line = {o.index + 1: o for o in history}
+    for each in result["illegal"]:
+        told = [by_line[insert["line"]] for insert in each["inserts"]]
+        assert [(o.type, o.f) for o in told] == [("ok", "insert")] * each["count"]
+    assert g2.check(renamed(history)) == g2.check(shifted(history)) == result
+
+
+def test_two_inserts_that_did_not_see_each_other_are_shown() -> None:
+    both = [(0, "invoke", "insert", [7, 14]), (1, "invoke", "insert", [7, 15])]
+    both += [(1, "ok", "insert", [7, 15]), (0, "ok", "insert", [7, 14])]
+    legal = [*ok("insert", [8, 16]), *ended("insert", [8, 17], "fail", 1)]
+    result = g2.check(table_with(*both, *legal))
+    assert (result["valid"], result["reason"]) == (False, "more than one insert was acknowledged of 1 of 2 keys")
+    assert result["illegal"] == [
+        {"key": 7, "count": 2, "inserts": [{"line": 4, "value": [7, 14]}, {"line": 3, "value": [7, 15]}]}
+    ]
+    counts = ("attempt_count", "acknowledged_count", "key_count", "contended_count", "legal_count", "undecided_count")
+    assert [result[name] for name in counts] == [4, 3, 2, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("events", "valid", "reason"), [
+    ([], "unknown", "nobody inserted anything"),
+    ([*ok("insert", [1, 2]), *ok("insert", [2, 4], process=1)], "unknown",
+     "of 2 keys none was tried twice, so none could get two rows"),
+    ([*ended("insert", [1, 2], "fail"), *ended("insert", [1, 3], "info", 1)], "unknown",
+     "of 2 inserts none was acknowledged"),
+    ([*ok("insert", [1, 2]), *ended("insert", [1, 3], "fail", 1)], True,
+     "at most one insert was acknowledged of each of 1 key"),
+    ([*ok("insert", [1, 2]), *ended("insert", [1, 3], "info", 1)], True,
+     "at most one insert was acknowledged of each of 1 key; of 1 nobody knows"),
+])  # fmt: skip
+def test_what_g2_says_where_no_key_has_two(events: list[Event], valid: Any, reason: str) -> None:
+    result = g2.check(table_with(*events))
+    assert (result["valid"], result["reason"]) == (valid, reason)
+
+
+def test_an_insert_without_a_key_is_told_with_its_line() -> None:
+    with pytest.raises(AnalysisError, match=r"history:3:1: an insert needs \[key, row\], found 5"):
+        g2.check(table_with(*ok("insert", [1, 2]), *ok("insert", 5)))

@@ -82,6 +82,19 @@ def test_what_does_not_exist_is_named_beside_what_does(tmp_path: Path, old: str,
     assert not module.STORE.exists()
 
 
+def test_a_database_without_a_primary_has_nobody_to_aim_at(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    text = module.find_scenario("galera-bank").read_text()
+    path.write_text(text + "faults:\n  - {at: 5s, for: 5s, fault: kill, targets: primaries}\n")
+    with pytest.raises(UserError, match="'primaries' is nobody: galera has no primary"):
+        expand(str(path), 1, NODES)
+    path.write_text(text + "operator:\n  - {at: 5s, do: restart, targets: primary}\n")
+    with pytest.raises(UserError, match="'primary' is nobody: galera has no primary"):
+        expand(str(path), 1, NODES)
+    path.write_text(text + "operator:\n  - {at: 5s, do: restart, targets: n2}\n")
+    assert plan(expand(str(path), 1, NODES))["actions"][0]["nodes_hit"] == ["n2"]
+
+
 def test_one_node_is_no_cluster() -> None:
     with pytest.raises(UserError, match="at least two nodes; the inventory gives 1: n1"):
         expand("redis-sentinel", 1, ["n1"])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jepsen_modules.module_utils.jepsen_clients import bearers, peers_of, wrong_with_clients
 from jepsen_modules.module_utils.jepsen_grudge import (
     GrudgeError,
     check_grudge,
@@ -195,6 +196,77 @@ def test_isolate_takes_the_node_it_is_told():
     grudge, title = make_grudge("isolate", FIVE, {"node": "n4"}, seed=99)
     assert title == "n4 | n1 n2 n3 n5"
     assert grudge["n4"] == ["n1", "n2", "n3", "n5"]
+
+
+def test_clients_stand_on_either_side_of_one_way():
+    assert make_grudge("one-way", FIVE, {"from": "n1", "to": "clients"}) == ({"clients": ["n1"]}, "n1 -/-> clients")
+    assert make_grudge("one-way", FIVE, {"from": "clients", "to": ["n2", "n3"]}) == (
+        {"n2": ["clients"], "n3": ["clients"]},
+        "clients -/-> n2 n3",
+    )
+    assert make_grudge("one-way", FIVE, {"to": "clients"})[0] == {"clients": FIVE}
+    assert make_grudge("one-way", FIVE, {"from": "clients"})[0] == {node: ["clients"] for node in FIVE}
+    primary = make_grudge("one-way", FIVE, {"from": "primary", "to": "clients"}, primaries=["n4"])
+    assert primary == ({"clients": ["n4"]}, "n4 -/-> clients")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "sentence"),
+    [
+        (
+            FIVE,
+            {"from": "n1, clients", "to": "n2"},
+            "from: n1 clients: clients stand alone; give the nodes a window of their own",
+        ),
+        (
+            FIVE,
+            {"from": "clients", "to": "clients"},
+            "one-way has clients in both from and to; a node always hears itself",
+        ),
+        (
+            ["n1", "clients"],
+            {"from": "n1"},
+            "a node is called 'clients', which stands for the clients of a test; give it another name in the inventory",
+        ),
+    ],
+)
+def test_mistakes_with_clients_get_a_sentence(nodes, options, sentence):
+    with pytest.raises(GrudgeError) as caught:
+        make_grudge("one-way", nodes, options)
+    assert str(caught.value) == sentence
+
+
+PORT = {"tcp": (5432,)}
+
+
+@pytest.mark.parametrize(
+    ("grudge", "ports", "reject", "sentence"),
+    [
+        ({"n1": ["clients"]}, PORT, False, None),
+        ({"clients": ["n1", "n2"]}, PORT, False, None),
+        ({"n1": ["n2"]}, {"tcp": (22,)}, True, None),
+        ({"clients": ["n1"]}, {"udp": (22,), "tcp": (23,)}, False, None),
+        ({"n1": ["n2", "clients"]}, PORT, False, "clients are cut off in one direction and together with nobody else"),
+        ({"n1": ["n2"], "n2": ["clients"]}, PORT, False, "clients are cut off in one direction and together with"),
+        ({"n1": ["clients"], "clients": ["n1"]}, PORT, False, "clients are cut off in one direction and together"),
+        ({"clients": ["clients"]}, PORT, False, "clients are cut off in one direction and together with nobody else"),
+        ({"n1": ["clients"]}, {}, False, "clients are cut off on certain ports only, since SSH comes the same way"),
+        ({"clients": ["n1"]}, PORT, True, "what is cut between clients and nodes is dropped, and never answered"),
+        ({"clients": ["n1"]}, {"tcp": (22, 5432)}, False, "refused: tcp 22 is SSH's port, by which the node is"),
+        ({"n1": ["clients"]}, {"tcp": (5432, 2222)}, False, "refused: tcp 2222 is SSH's port, by which the node is"),
+    ],
+)
+def test_what_may_be_cut_from_the_clients(grudge, ports, reject, sentence):
+    wrong = wrong_with_clients(grudge, ports, reject=reject, ssh_ports=[2222])
+    assert wrong is None if sentence is None else wrong.startswith(sentence)
+
+
+def test_a_nodes_part_of_a_cut_from_the_clients():
+    assert bearers({"clients": ["n3", "n1"]}) == ["n3", "n1"]
+    assert bearers({"n2": ["clients"]}) == ["n2"]
+    assert peers_of("n1", {"clients": ["n1"]}) == (["clients"], "out")
+    assert peers_of("n2", {"clients": ["n1"]}) == ([], "in")
+    assert peers_of("n2", {"n2": ["clients"]}) == (["clients"], "in")
 
 
 def test_one_way_title():

@@ -1,6 +1,7 @@
 """Rules as text and back, held against transcripts of what nft of Debian 11, 12 and 13 printed of one input."""
 
 import ipaddress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,20 +51,29 @@ def test_there_is_a_transcript_of_each_debian():
 
 
 def test_the_transaction():
-    rules = exempt_rules(["192.0.2.9"]) + window_rules("cut-1", {"n3": ["198.18.77.13", "fd00::1"]}, FROM_S, UNTIL_S)
+    cut = window_rules("cut-1", {"n3": ["198.18.77.13", "fd00::1"]}, FROM_S, UNTIL_S)
+    rules = exempt_rules(["192.0.2.9"]) + [replace(rule, chain="partition_window_0") for rule in cut]
     span = 'meta time >= "2026-11-21 23:36:46" meta time < "2026-12-22 15:00:00"'
-    assert script(rules) == (
+    assert script(rules, ["partition", "partition_time_7"]) == (
         "add table inet jepsen\n"
         "add chain inet jepsen partition { type filter hook prerouting priority -450; policy accept; }\n"
+        "add chain inet jepsen partition_time_7\n"
+        "add chain inet jepsen partition_window_0\n"
         "flush chain inet jepsen partition\n"
+        "flush chain inet jepsen partition_time_7\n"
+        "flush chain inet jepsen partition_window_0\n"
+        "delete chain inet jepsen partition_time_7\n"
+        "delete chain inet jepsen partition_window_0\n"
         "table inet jepsen {\n"
-        "  chain partition {\n"
-        '    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "exempt: neighbours"\n'
-        '    ip saddr { 192.0.2.9 } accept comment "exempt: controllers"\n'
+        "  chain partition_window_0 {\n"
         f'    {span} ip saddr {{ 198.18.77.13 }} icmp id 19011 drop comment "probes: cut-1"\n'
         f'    {span} ip6 saddr {{ fd00::1 }} icmpv6 id 19011 drop comment "probes: cut-1"\n'
         f'    {span} ip saddr {{ 198.18.77.13 }} counter drop comment "cut-1 n3"\n'
         f'    {span} ip6 saddr {{ fd00::1 }} counter drop comment "cut-1 n3"\n'
+        "  }\n"
+        "  chain partition {\n"
+        '    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "exempt: neighbours"\n'
+        '    ip saddr { 192.0.2.9 } accept comment "exempt: controllers"\n'
         "  }\n"
         "}\n"
     )
@@ -105,7 +115,26 @@ def test_what_is_no_port_gets_a_sentence(port):
         read_ports([port])
 
 
-def test_no_rules_remove_the_chain():
+def test_what_is_cut_from_the_clients_is_one_direction_of_the_nodes_ports():
+    ports = read_ports(["tcp 5432", "udp 53"])
+    away = {"clients": ["192.0.2.9", "fd00::9"]}
+    heard = window_rules("w", away, FROM_S, None, ports)
+    said = window_rules("w", away, FROM_S, None, ports, direction="out")
+    ends = [("tcp", (5432,)), ("udp", (53,))] * 2
+    assert drops(heard) == [(f"{protocol} dport", numbers, "drop") for protocol, numbers in ends]
+    assert drops(said) == [(f"{protocol} sport", numbers, "drop") for protocol, numbers in ends]
+    assert {rule.side for rule in heard} == {"saddr"}
+    assert {rule.side for rule in said} == {"daddr"}
+    assert 'ip6 daddr { fd00::9 } tcp sport { 5432 } counter drop comment "w clients"' in script(said)
+    assert [windows_of(rules)[0]["direction"] for rules in (heard, said)] == ["in", "out"]
+
+
+def test_no_rules_remove_the_chains():
+    assert script([], ["partition", "partition_out", "partition_time_0"]).splitlines()[-3:] == [
+        "delete chain inet jepsen partition",
+        "delete chain inet jepsen partition_out",
+        "delete chain inet jepsen partition_time_0",
+    ]
     assert script([]).splitlines()[-1] == "delete chain inet jepsen partition"
 
 
@@ -134,6 +163,7 @@ def test_counters_of_both_families_add_up():
             "from_ns": FROM_S * 10**9,
             "until_ns": UNTIL_S * 10**9,
             "peers": {"n3": ["198.18.77.13", "fd00::1"]},
+            "direction": "in",
             "ports": [],
             "reject": False,
             "dropped": {"n3": 7},
@@ -144,6 +174,7 @@ def test_counters_of_both_families_add_up():
             "from_ns": FROM_S * 10**9,
             "until_ns": None,
             "peers": {"n3": ["fd00::1"]},
+            "direction": "in",
             "ports": ["tcp 9092"],
             "reject": True,
             "dropped": {"n3": 5},

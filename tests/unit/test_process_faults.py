@@ -11,6 +11,9 @@ FOLDER = str(Path(__file__).parents[2] / "jepsen_modules/module_utils")
 if FOLDER not in ansible.module_utils.__path__:
     ansible.module_utils.__path__ = [*ansible.module_utils.__path__, FOLDER]
 process = importlib.import_module("ansible.module_utils.jepsen_process")
+plans = importlib.import_module("ansible.module_utils.jepsen_process_plan")
+windows = importlib.import_module("ansible.module_utils.jepsen_process_windows")
+services = importlib.import_module("ansible.module_utils.jepsen_services")
 settle = importlib.import_module("ansible.module_utils.jepsen_settle")
 RefusedError = process.RefusedError
 
@@ -88,12 +91,12 @@ def test_systemd_is_held_off_shortly_before_a_kill_and_until_its_end() -> None:
 
 
 def test_timers_wake_before_every_bound_that_is_to_come_and_at_it() -> None:
-    at = process.wake_ups([window("a", 10, 20), window("b", 20, None)], 9 * S_NS)
+    at = plans.wake_ups([window("a", 10, 20), window("b", 20, None)], 9 * S_NS)
     assert [text[-6:-4] for text in at] == ["10", "18", "20"]
 
 
 def test_services_are_read_from_systemctl() -> None:
-    found = process.find_services(
+    found = services.find_services(
         lambda _: (0, "\n\n".join(SHOWN.split("\n\n")[:2]), ""), ["redis-server", "tick@a"], "n1"
     )
     assert found["redis-server"] == {
@@ -104,9 +107,9 @@ def test_services_are_read_from_systemctl() -> None:
     assert found["tick@a"]["cgroup"] == "system.slice/system-tick.slice/tick@a.service"
     assert not found["tick@a"]["hold"]
     with pytest.raises(RefusedError, match="n1 has no service none"):
-        process.find_services(lambda _: (0, SHOWN.split("\n\n")[2], ""), ["none"], "n1")
+        services.find_services(lambda _: (0, SHOWN.split("\n\n")[2], ""), ["none"], "n1")
     with pytest.raises(RefusedError, match="is systemd PID 1"):
-        process.find_services(lambda _: (1, "", "System has not been booted with systemd"), ["none"], "n1")
+        services.find_services(lambda _: (1, "", "System has not been booted with systemd"), ["none"], "n1")
 
 
 def test_a_note_that_was_cut_short_hides_no_other(tmp_path) -> None:

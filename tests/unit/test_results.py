@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from analysis.checkers import BANK_ACCOUNTS, BANK_TOTAL
 from analysis.history import HistoryError, Operation, encode_line
 from analysis.judge import check_history, judge, read_results
 from analysis.report import write_report
@@ -16,6 +17,7 @@ from analysis.run_folder import RunError, Window, read_scenario
 from analysis.sentences import sentences
 from tests.unit.hand_made import Event, add, make_folder, read, window, write_history
 from tests.unit.synthetic_run import make_run
+from workloads.generators import ACCOUNTS, BALANCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +130,15 @@ def fault(name: str, **more: Any) -> Window:
             "the counters of pause-1 were never read, so nobody knows whether it stopped anything",
         ),
         (fault("cut-1", grudge={"n1": ["n2"]}, counts={"n1": {"dropped_packets": 2}}), None),
+        (fault("cut-1", grudge={"clients": ["n1"]}, dropped={"n1": {"clients": 2}}), None),
+        (
+            fault("cut-1", grudge={"clients": ["n1"]}, dropped={"n1": {"clients": 0}}),
+            "cut-1 dropped no packets, so the cut was not tested",
+        ),
+        (
+            fault("cut-1", grudge={"clients": ["n1"]}, dropped={}),
+            "cut-1 dropped no packets (the counters of n1 could not be read), so the cut was not tested",
+        ),
         (
             fault("kill-1", title="primaries", late={}, missed="nobody is the primary"),
             "kill-1 was never aimed at primaries (nobody is the primary), so the kill was not tested",
@@ -401,3 +412,39 @@ def test_two_holders_of_a_mutex_are_invalid(tmp_path: Path) -> None:
         make_again = (folder / "scenario.yml").read_text().replace("total-queue", "linearizable-mutex")
         (folder / "scenario.yml").write_text(make_again)
         assert judge(folder)["valid"] is valid
+
+
+def bank_run(folder: Path, *totals: int) -> Path:
+    """A run of the workload `bank` with reads of such totals."""
+    events: list[Event] = []
+    for total in totals:
+        balances = {"0": 20, "1": 20, "2": 20, "3": 20, "4": total - 80}
+        events += [(0, "invoke", "read", None), (0, "ok", "read", balances)]
+    return make_folder(folder, events, [], checkers=["bank"])
+
+
+@pytest.mark.parametrize(("totals", "valid"), [
+    ((100, 100), True), ((100, 101), False), ((99, 99), False), ((100,), True), ((), "unknown"),
+])  # fmt: skip
+def test_a_run_of_the_bank_began_with_what_the_workload_has(
+    tmp_path: Path, totals: tuple[int, ...], valid: Any
+) -> None:
+    folder = bank_run(tmp_path, *totals)
+    assert judge(folder)["valid"] == valid
+    (folder / "scenario.yml").unlink()
+    alone = check_history(folder / "history.jsonl", ["bank"])
+    assert alone["valid"] == (totals[0] == totals[1] if len(totals) == 2 else "unknown"), "the first read says it"
+
+
+def test_the_bank_is_judged_by_what_its_clients_begin_with() -> None:
+    assert (ACCOUNTS, BALANCE * len(ACCOUNTS)) == (BANK_ACCOUNTS, BANK_TOTAL)
+
+
+def test_both_of_a_pair_committed_is_invalid(tmp_path: Path) -> None:
+    events = [(0, "invoke", "insert", [1, 2]), (1, "invoke", "insert", [1, 3])]
+    events += [(0, "ok", "insert", [1, 2]), (1, "fail", "insert", [1, 3])]
+    results = judge(make_folder(tmp_path, events, [], checkers=["g2"]))
+    assert (results["valid"], results["reason"]) == (True, "at most one insert was acknowledged of each of 1 key")
+    events[3] = (1, "ok", "insert", [1, 3])
+    results = judge(make_folder(tmp_path, events, [], checkers=["g2"]))
+    assert (results["valid"], results["reason"]) == (False, "more than one insert was acknowledged of 1 of 1 key")

@@ -4,16 +4,8 @@ import itertools
 import random
 
 import pytest
-from ansible.module_utils.jepsen_netem import (
-    chances,
-    combinations,
-    losses,
-    netem,
-    nft_script,
-    plan,
-    read_listing,
-    tc_batch,
-)
+from ansible.module_utils.jepsen_netem_queues import chances, combinations, losses, netem, plan, tc_batch
+from ansible.module_utils.jepsen_netem_rules import nft_script, read_listing
 from ansible.module_utils.jepsen_shaping import (
     Shape,
     Shaped,

@@ -174,3 +174,15 @@ def test_without_probes_nobody_knows_who_hears(filters):
 def test_nobody_answered(filters):
     text = filters["jepsen_status_text"](filters["jepsen_status"]({"n1": {}, "n2": {}}))
     assert text.endswith("no answer from n1 n2")
+
+
+def test_who_is_not_heard_by_the_clients_is_in_the_table_and_the_matrix_is_as_it_was(filters):
+    window = part(["clients"], {"clients": 12}) | {"direction": "out", "ports": ["tcp 5432"]}
+    window["title"] = "is not heard by clients on tcp 5432"
+    answers = {"n1": answer(["n2"], [window]), "n2": answer(["n1"])}
+    picture = filters["jepsen_status"](answers)
+    assert picture["windows"][0]["grudge"] == {"clients": ["n1"]}
+    assert picture["windows"][0]["dropped"] == {"n1": {"clients": 12}}
+    assert picture["hears"]["n2"] == {"n1": "heard", "n2": "itself"}
+    text = filters["jepsen_status_text"](picture)
+    assert "  n1 is not heard by clients on tcp 5432 (clients 12)\n" in text + "\n"

@@ -206,3 +206,36 @@ def test_a_node_may_be_called_primary() -> None:
 def test_what_does_not_fit_the_nodes_is_named(raw: object, sentence: str) -> None:
     with pytest.raises(TimelineError, match=sentence):
         expand(raw)
+
+
+def test_clients_are_a_peer_in_one_way() -> None:
+    when = {"at": "1s", "for": "1s", "fault": "partition", "topology": "one-way", "ports": ["tcp 5432"]}
+    said, heard = expand([{**when, "from": "n2", "to": "clients"}, {**when, "at": "3s", "from": "clients", "to": "n1"}])
+    assert [said["title"], said["grudge"], nodes_of(said)] == [
+        "n2 -/-> clients (tcp 5432)",
+        {"clients": ["n2"]},
+        ["n2"],
+    ]
+    assert [heard["grudge"], nodes_of(heard)] == [{"n1": ["clients"]}, ["n1"]]
+    (late,) = expand([{**when, "from": "primary", "to": "clients"}])
+    assert late["late"]["asked"] == "primary"
+    whole = aim(late, NODES, ["n4"])
+    assert [whole["grudge"], whole["ports"]] == [{"clients": ["n4"]}, ["tcp 5432"]]
+
+
+@pytest.mark.parametrize("source", ["n1", "primary"])
+@pytest.mark.parametrize(
+    ("more", "about"),
+    [
+        ({}, "clients are cut off on certain ports only"),
+        ({"ports": ["tcp 22"]}, "refused: tcp 22 is SSH's port"),
+        ({"ports": ["tcp 70000"]}, "port 'tcp 70000': expected tcp or udp and a number from 1 to 65535"),
+        ({"ports": ["tcp 1"], "reject": True}, "never answered: leave reject out"),
+    ],
+)
+def test_what_no_node_would_arm_of_clients_is_refused_before_the_run(source: str, more: Any, about: str) -> None:
+    cut = {"at": "1s", "for": "1s", "fault": "partition", "topology": "one-way", "from": source, "to": "clients"}
+    with pytest.raises(TimelineError) as caught:
+        expand([{**cut, **more}])
+    assert str(caught.value).startswith("faults.0: ")
+    assert about in str(caught.value)
