@@ -209,12 +209,34 @@ def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, rend
         assert contract["client"] == {"port": 2181, "sync": False}
 
 
+@pytest.mark.parametrize(("variant", "servers"), [("default", 5), ("sync", 5), ("single", 1)])
+def test_postgresql_has_a_server_and_synchronous_standbys_where_the_variant_says_so(
+    variant: str, servers: int, tmp_path: Path
+) -> None:
+    inventory = INVENTORIES["names"]
+    rendered = contracts("postgresql", inventory, tmp_path, variant)
+    for host, contract in rendered.items():
+        text = {Path(file["path"]).name: file["content"] for file in contract["files"]}
+        others = ", ".join(f'"{other}"' for other in inventory if other != host)
+        synchronous = f"synchronous_standby_names = 'ANY 2 ({others})'\n" in text["postgresql.conf"]
+        assert synchronous == (variant == "sync")
+        assert f"application_name={host}" in text["postgresql-begin"]
+        assert ("then make; else copy" in text["postgresql-begin"]) == (host == "db1.example.net")
+        assert contract["client"]["server"] == ("db1.example.net" if servers == 1 else "")
+    begins = {
+        host: file["content"] for host, c in rendered.items() for file in c["files"] if "start.conf" in file["path"]
+    }
+    assert [begins[host] for host in inventory] == ["auto\n"] * servers + ["disabled\n"] * (5 - servers)
+
+
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
     """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
     return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}
 
 
-def contracts(db: str, inventory: dict[str, dict[str, str]], folder: Path) -> dict[str, dict[str, Any]]:
+def contracts(
+    db: str, inventory: dict[str, dict[str, str]], folder: Path, variant: str = "default"
+) -> dict[str, dict[str, Any]]:
     """The contract as Ansible renders it for every host, {host: contract}; no host is reached for it."""
     (folder / "templates").symlink_to(ROLES / db / "templates")
     hosts = folder / "hosts.yml"
@@ -222,7 +244,7 @@ def contracts(db: str, inventory: dict[str, dict[str, str]], folder: Path) -> di
     play = folder / "render.yml"
     play.write_text(RENDER.format(roles=ROLES, db=db, folder=folder), encoding="utf-8")
     done = subprocess.run(
-        [ROOT / ".venv/bin/ansible-playbook", "-i", hosts, play],
+        [ROOT / ".venv/bin/ansible-playbook", "-i", hosts, "-e", f"@{ROLES / db / 'variants' / variant}.yml", play],
         capture_output=True,
         text=True,
         timeout=120,

@@ -174,7 +174,7 @@ HURT = {
     "signal": [("signal", "pause", 3, 5, {"how": "signal"})],
     "killed": [("killed", "kill", 3, 6, {})],
     "dead": [("dead", "kill", 3, 5, {"restart": False})],
-    "several": [("a", "pause", 3, 5, {}), ("b", "pause", 4, 7, {}), ("k", "kill", 8, 9, {})],
+    "several": [("a", "pause", 3, 5, {}), ("b", "pause", 4, 7, {}), ("k", "kill", 8, 11, {})],
 }
 
 
