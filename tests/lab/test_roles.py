@@ -25,8 +25,8 @@ SNAPSHOT = r"""
 dpkg-query -W -f 'package ${Package} ${db:Status-Abbrev}\n'; apt-mark showauto | sed 's/^/auto /'
 getent passwd; getent group; dpkg-statoverride --list
 find /etc /home /opt /root /srv /usr/local /var/lib /var/log -xdev |
-  grep -vE '^/var/lib/dpkg/(info|.*-old$)|^/var/log/(journal/|apt/|dpkg.log|alternatives.log)|^/var/lib/apt/' |
-  grep -vE '/\.ansible(/|$)' |
+  grep -vE '^/var/lib/dpkg/(info|.*-old$)|^/var/log/(journal/|apt/|dpkg.log)|^/var/lib/apt/' |
+  grep -vE '/\.ansible(/|$)|^/var/log/alternatives.log$|^/var/lib/ucf/(hashfile|registry)[.][0-9]+$' |
   grep -vE '^/var/lib/systemd/(timers|timesync|random-seed)|^/(etc|var/lib)/.*(passwd|group|shadow|gshadow)-$'
 systemctl list-unit-files --no-legend --no-pager; systemctl list-units --failed --no-legend --plain
 cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
