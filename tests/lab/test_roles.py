@@ -20,13 +20,13 @@ pytestmark = pytest.mark.lab
 CHOSEN = os.environ.get("CALLMAYBE_DATABASES", "etcd redis")
 TRIED = sorted(DATABASES) if CHOSEN == "all" else CHOSEN.split()
 
-# What a package or a role could leave on a node. apt's own memory, logs and caches are not the roles' to clear.
+# What a package or a role could leave on a node. The memory, logs and caches of apt and ucf are not the roles' to clear.
 SNAPSHOT = r"""
 dpkg-query -W -f 'package ${Package} ${db:Status-Abbrev}\n'; apt-mark showauto | sed 's/^/auto /'
 getent passwd; getent group; dpkg-statoverride --list
 find /etc /home /opt /root /srv /usr/local /var/lib /var/log -xdev |
   grep -vE '^/var/lib/dpkg/(info|.*-old$)|^/var/log/(journal/|apt/|dpkg.log)|^/var/lib/apt/' |
-  grep -vE '/\.ansible(/|$)' |
+  grep -vE '/\.ansible(/|$)|^/var/lib/ucf/(hashfile|registry)\.[0-9]$' |
   grep -vE '^/var/lib/systemd/(timers|timesync|random-seed)|^/(etc|var/lib)/.*(passwd|group|shadow|gshadow)-$'
 systemctl list-unit-files --no-legend --no-pager; systemctl list-units --failed --no-legend --plain
 cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
