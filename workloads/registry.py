@@ -1,6 +1,7 @@
 """Which client drives a workload against a database."""
 
 from workloads.clients.base import Client
+from workloads.clients.consul import ConsulRegister
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.galera import GaleraBank, GaleraSet, GaleraWriteSkew
 from workloads.clients.noop import NoopRegister, NoopSet
@@ -12,6 +13,7 @@ from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 
 CLIENTS: dict[str, dict[str, type[Client]]] = {
+    "consul": {"register": ConsulRegister},
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "galera": {"bank": GaleraBank, "set": GaleraSet, "write-skew": GaleraWriteSkew},
     "noop": {"register": NoopRegister, "set": NoopSet},

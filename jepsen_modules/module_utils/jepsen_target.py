@@ -13,7 +13,7 @@ from ansible.module_utils.jepsen_error import FaultError
 
 SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 EXPECTED = (
-    "expected names of nodes or groups, one, minority, majority, minority-third, primary, primaries, all, "
+    "expected names of nodes or groups, first, one, minority, majority, minority-third, primary, primaries, all, "
     "a count, or a share such as 40%"
 )
 
@@ -81,10 +81,14 @@ def _count(word: str, node_count: int) -> int | None:
     return int(word) if word.isdigit() and word.isascii() else counts.get(word)
 
 
-def _resolve(word: str, order: list[str], groups: dict[str, list[str]], primaries: list[str] | None) -> list[str]:
+def _resolve(
+    word: str, nodes: list[str], order: list[str], groups: dict[str, list[str]], primaries: list[str] | None
+) -> list[str]:
     """One target's nodes; a node's name comes before a word, and a word before a group."""
     if word in order:
         return [word]
+    if word == "first":
+        return nodes[:1]
     if word in ("primary", "primaries"):
         return _primaries(word, order, primaries)
     count = _count(word, len(order))
@@ -111,9 +115,10 @@ def resolve_targets(
 
     Args:
         targets: one or several, as text (``"n1, n2"``, ``"primaries"``, ``"40%"``, ``"2"``) or as a list: names of
-            nodes or groups; ``one``; ``minority``, ``majority``, ``minority-third`` (fewer than half, more than half,
-            fewer than a third); ``primaries``, ``primary`` (one of them); ``all``; a count; a share, rounded to the
-            nearest count of nodes, at least one. Several are put together.
+            nodes or groups; ``first``, of the nodes as they come; ``one``; ``minority``, ``majority``,
+            ``minority-third`` (fewer than half, more than half, fewer than a third); ``primaries``, ``primary`` (one
+            of them); ``all``; a count; a share, rounded to the nearest count of nodes, at least one. Several are put
+            together.
         nodes: names of all nodes.
         groups: ``{group: [nodes]}``; those of its nodes that are not among ``nodes`` do not count.
         primaries: the nodes that are primaries now, None where nobody asked.
@@ -129,5 +134,5 @@ def resolve_targets(
     if not words:
         raise TargetError(f"no target is given: {EXPECTED}")
     order = shuffled(nodes, seed)
-    hit = {node for word in words for node in _resolve(word, order, groups or {}, primaries)}
+    hit = {node for word in words for node in _resolve(word, nodes, order, groups or {}, primaries)}
     return [node for node in nodes if node in hit]

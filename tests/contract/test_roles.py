@@ -19,10 +19,10 @@ VERBS = {"install", "configure", "start", "ready", "primary", "stop", "kill", "p
 EVERYWHERE = {"version", "collect", "cluster"}  # roles/db does these for every database
 OPERATOR = {"promote", "rejoin", "restart"}  # what a scenario may have an operator do
 CONTRACT = {
-    "name", "capabilities", "packages", "services", "processes", "ports", "data", "logs", "files", "paths", "users",
-    "version", "client",
+    "name", "capabilities", "packages", "packages_from", "services", "processes", "ports", "data", "logs", "files",
+    "paths", "users", "version", "client",
 }  # fmt: skip
-OPTIONAL = {"rewritten", "owner", "packages_from", "suite"}
+OPTIONAL = {"rewritten", "owner", "suite"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.
@@ -156,6 +156,26 @@ def test_redis_begins_with_the_first_host_as_its_primary(kind: str, render: Rend
         assert ("sentinel resolve-hostnames yes" in sentinel) == (kind == "names")
 
 
+@pytest.mark.parametrize("db", DATABASES)
+def test_packages_may_come_from_where_the_user_says(db: str) -> None:
+    assert contract_of(ROLES / db / "vars/main.yml")["packages_from"] == f"{{{{ {db}_packages_from }}}}"
+    assert load(ROLES / db / "defaults/main.yml")[f"{db}_packages_from"] == ""
+
+
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_consul_is_told_addresses_and_no_names(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    for host, contract in render("consul", kind).items():
+        settings = json.loads(contract["files"][0]["content"])
+        address = addresses(inventory)[host]
+        assert settings.get("advertise_addr") == (None if kind == "names" else address)
+        assert settings["bind_addr"] == settings["client_addr"] == ("::" if kind == "ipv6" else "0.0.0.0")  # noqa: S104
+        assert settings["bootstrap_expect"] == 5
+        assert settings["performance"] == {"raft_multiplier": 1}
+        joined = "[2001:db8::1]:8301" if kind == "ipv6" else f"{next(iter(addresses(inventory).values()))}:8301"
+        assert settings["retry_join"][0] == joined
+
+
 def test_etcd_puts_ipv6_addresses_in_brackets(render: Render) -> None:
     text = render("etcd", "ipv6")["n2"]["files"][0]["content"]
     assert "ETCD_LISTEN_PEER_URLS=http://[::]:2380\n" in text
@@ -189,12 +209,34 @@ def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, rend
         assert contract["client"] == {"port": 2181, "sync": False}
 
 
+@pytest.mark.parametrize(("variant", "servers"), [("default", 5), ("sync", 5), ("single", 1)])
+def test_postgresql_has_a_server_and_synchronous_standbys_where_the_variant_says_so(
+    variant: str, servers: int, tmp_path: Path
+) -> None:
+    inventory = INVENTORIES["names"]
+    rendered = contracts("postgresql", inventory, tmp_path, variant)
+    for host, contract in rendered.items():
+        text = {Path(file["path"]).name: file["content"] for file in contract["files"]}
+        others = ", ".join(f'"{other}"' for other in inventory if other != host)
+        synchronous = f"synchronous_standby_names = 'ANY 2 ({others})'\n" in text["postgresql.conf"]
+        assert synchronous == (variant == "sync")
+        assert f"application_name={host}" in text["postgresql-begin"]
+        assert ("then make; else copy" in text["postgresql-begin"]) == (host == "db1.example.net")
+        assert contract["client"]["server"] == ("db1.example.net" if servers == 1 else "")
+    begins = {
+        host: file["content"] for host, c in rendered.items() for file in c["files"] if "start.conf" in file["path"]
+    }
+    assert [begins[host] for host in inventory] == ["auto\n"] * servers + ["disabled\n"] * (5 - servers)
+
+
 def addresses(inventory: dict[str, dict[str, str]]) -> dict[str, str]:
     """What design and documentation promise: jepsen_address, else ansible_host, else the inventory's name."""
     return {host: known.get("jepsen_address", known.get("ansible_host", host)) for host, known in inventory.items()}
 
 
-def contracts(db: str, inventory: dict[str, dict[str, str]], folder: Path) -> dict[str, dict[str, Any]]:
+def contracts(
+    db: str, inventory: dict[str, dict[str, str]], folder: Path, variant: str = "default"
+) -> dict[str, dict[str, Any]]:
     """The contract as Ansible renders it for every host, {host: contract}; no host is reached for it."""
     (folder / "templates").symlink_to(ROLES / db / "templates")
     hosts = folder / "hosts.yml"
@@ -202,7 +244,7 @@ def contracts(db: str, inventory: dict[str, dict[str, str]], folder: Path) -> di
     play = folder / "render.yml"
     play.write_text(RENDER.format(roles=ROLES, db=db, folder=folder), encoding="utf-8")
     done = subprocess.run(
-        [ROOT / ".venv/bin/ansible-playbook", "-i", hosts, play],
+        [ROOT / ".venv/bin/ansible-playbook", "-i", hosts, "-e", f"@{ROLES / db / 'variants' / variant}.yml", play],
         capture_output=True,
         text=True,
         timeout=120,

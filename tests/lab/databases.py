@@ -33,6 +33,14 @@ class Database:
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
 
 DATABASES = {
+    "consul": Database(
+        processes=frozenset({"consul"}),
+        version="1.8.7",
+        port=8500,
+        unit="consul",
+        write="consul kv put k v >/dev/null && echo wrote",
+        read="consul kv get k 2>/dev/null",
+    ),
     "etcd": Database(
         processes=frozenset({"etcd"}),
         version="3.4.23",

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from workloads.clients.base import Client, complete
+from workloads.clients.consul import ConsulRegister
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.redis import RedisSet
 from workloads.inputs import Cluster
@@ -93,6 +94,10 @@ def refusing() -> Iterator[int]:
 def etcd(port: int, api: str, *, register: bool = False) -> Client:
     cluster = Cluster("etcd", {"n1": "127.0.0.1"}, {"port": port, "api": api})
     return (EtcdRegister if register else EtcdSet)("n1", cluster, TIMEOUT_S, "1")
+
+
+def consul(port: int, mode: str = "default") -> Client:
+    return ConsulRegister("n1", Cluster("consul", {"n1": "127.0.0.1"}, {"port": port, "mode": mode}), TIMEOUT_S, "1")
 
 
 @contextmanager
@@ -188,6 +193,80 @@ def test_etcd_goes_past_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPat
         assert complete(etcd(port, "v3"), "add", 1) == ("ok", 1, None)
 
 
+KEY = '[{"Key":"jepsen/1/register","Value":"MQ==","ModifyIndex":12}]'  # 1
+
+
+@pytest.mark.parametrize(("f", "value"), [("read", None), ("write", 1), ("cas", [1, 2])])
+def test_consul_refused_was_never_sent(f: str, value: int | list[int] | None) -> None:
+    with refusing() as port:
+        assert outcome(consul(port), f, value) == ("fail", "NewConnectionError")
+
+
+@pytest.mark.parametrize(
+    ("behave", "error"),
+    [
+        (hang, "ReadTimeout"),
+        (close, "ConnectionError"),
+        (reset, "ConnectionError"),
+        (cut_off, "ChunkedEncodingError"),
+        (http("200 OK", "nonsense"), "ConsulError"),
+        (http("200 OK", "false"), "ConsulError"),
+        (
+            http("500 Internal Server Error", "rpc error making call: leadership lost while committing log"),
+            "ConsulError",
+        ),
+        (http("500 Internal Server Error", "rpc error making call: EOF"), "ConsulError"),
+        (http("429 Too Many Requests", "No cluster leader"), "ConsulError"),
+    ],
+)
+def test_consul_sent_and_not_answered_is_unknown(behave: Behaviour, error: str) -> None:
+    with listening(behave) as port:
+        assert outcome(consul(port), "write", 1) == ("info", error)
+        assert outcome(consul(port), "read")[0] == "fail"
+        assert outcome(consul(port), "cas", [1, 2])[0] == "fail", "without an index to compare nothing is sent"
+
+
+def test_consul_compares_what_it_read_before() -> None:
+    found = f"HTTP/1.1 200 OK\r\nContent-Length: {len(KEY)}\r\n\r\n{KEY}".encode()
+    refused, lost = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfalse",
+        b"HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nx",
+    )
+    with listening(answer(found, refused)) as port:
+        assert outcome(consul(port), "cas", [1, 2]) == ("fail", "NotApplied")
+    with listening(answer(found, lost)) as port:
+        assert outcome(consul(port), "cas", [1, 2]) == ("info", "ConsulError")
+    with listening(answer(found)) as port:
+        assert outcome(consul(port), "cas", [0, 2]) == ("fail", "NotApplied")
+        assert complete(consul(port), "read", None)[:2] == ("ok", 1)
+    with listening(http("404 Not Found", "")) as port:
+        assert outcome(consul(port), "cas", [0, 2]) == ("fail", "NotApplied")
+        assert complete(consul(port), "read", None)[:2] == ("ok", None)
+    with listening(http("404 Not Found", "404 page not found")) as port:
+        assert outcome(consul(port), "read") == ("fail", "ConsulError")
+
+
+def test_consul_without_a_leader_is_certain() -> None:
+    for said in ("No cluster leader", "rpc error making call: No cluster leader"):
+        with listening(http("500 Internal Server Error", said)) as port:
+            assert outcome(consul(port), "write", 1) == ("fail", "ConsulError")
+
+
+@pytest.mark.parametrize("mode", ["default", "stale", "consistent"])
+def test_consul_reads_as_it_is_told(mode: str) -> None:
+    seen: list[bytes] = []
+
+    def keep(connection: socket.socket) -> None:
+        seen.append(connection.recv(65536).split(b"\r\n")[0])
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with listening(keep) as port:
+        assert complete(consul(port, mode), "read", None)[:2] == ("ok", None)
+        assert consul(port, mode).recovered() is None
+    path = "GET /v1/kv/jepsen/1/register?{}= HTTP/1.1"
+    assert seen == [path.format(mode).encode(), path.format("consistent").encode()]
+
+
 def test_redis_without_its_sentinel_was_never_sent() -> None:
     with refusing() as port:
         assert outcome(redis_at(port)) == ("fail", "ConnectionError")
@@ -258,4 +337,7 @@ def test_nothing_is_sent_twice() -> None:
         with listening(count) as port:
             assert outcome(etcd(port, api))[0] == "info"
         time.sleep(0.05)
-    assert [sum(word in request for request in seen) for word in (b"SADD", b"PUT", b"POST")] == [1, 1, 1]
+    with listening(count) as port:
+        assert outcome(consul(port), "write", 1)[0] == "info"
+    time.sleep(0.05)
+    assert [sum(word in request for request in seen) for word in (b"SADD", b"PUT", b"POST")] == [1, 2, 1]

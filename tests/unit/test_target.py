@@ -87,7 +87,7 @@ def test_a_nodes_name_comes_before_a_word():
 @pytest.mark.parametrize(
     ("targets", "primaries", "sentence"),
     [
-        ("n9", [], "target 'n9' is unknown among the nodes n1 n2 n3 n4 n5: expected names of nodes or groups, one,"),
+        ("n9", [], "target 'n9' is unknown among the nodes n1 n2 n3 n4 n5: expected names of nodes or groups, first,"),
         ("", [], "no target is given: expected names"),
         ("0", [], "target 0: that is 0 of 5 nodes; expected 1 to 5"),
         ("6", [], "target 6: that is 6 of 5 nodes; expected 1 to 5"),
@@ -108,3 +108,9 @@ def test_mistakes_get_a_sentence(targets, primaries, sentence):
 def test_a_minority_of_two_is_nobody():
     with pytest.raises(TargetError, match="target minority: that is 0 of 2 nodes"):
         resolve_targets("minority", ["a", "b"])
+
+
+@given(st.permutations(FIVE), seeds)
+def test_the_first_is_that_of_the_order_given_unless_a_node_has_that_name(nodes, seed):
+    assert resolve_targets("first", nodes, seed=seed) == nodes[:1]
+    assert resolve_targets("first", ["n1", "first"], seed=seed) == ["first"]

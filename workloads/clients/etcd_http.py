@@ -5,11 +5,9 @@ from base64 import b64decode, b64encode
 from typing import Annotated, Any, Literal
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from workloads.clients.base import NotAppliedError
+from workloads.clients.http_node import HttpNode
 
 KEY_NOT_FOUND = 100  # error codes of v2, in the body of its answers
 COMPARE_FAILED = 101
@@ -53,16 +51,11 @@ class EtcdApi(ABC):
 
     def __init__(self, address: str, options: Options, timeout_s: float) -> None:
         self._options = options
-        self._timeout_s = timeout_s
-        host = f"[{address}]" if ":" in address else address  # IPv6
-        self._url = f"http://{host}:{options.port}/"
-        self._session = requests.Session()
-        self._session.mount("http://", HTTPAdapter(max_retries=0))
-        self._session.trust_env = False  # a proxy of the environment must not stand between client and node
+        self._node = HttpNode(address, options.port, timeout_s)
 
     def close(self) -> None:
         """Drops the connection."""
-        self._session.close()
+        self._node.close()
 
     @abstractmethod
     def put(self, key: str, value: str) -> None:
@@ -82,14 +75,7 @@ class EtcdApi(ABC):
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401  (requests' own)
         """Makes a call and returns the answer's JSON."""
-        try:
-            response = self._session.request(
-                method, self._url + path, timeout=self._timeout_s, allow_redirects=False, **request
-            )
-        except requests.ConnectionError as error:
-            if reason := connect_error(error):
-                raise NotAppliedError from reason
-            raise
+        response = self._node.call(method, path, **request)
         answer: dict[str, Any] = response.json()
         if not response.ok:
             raise EtcdError(response.status_code, answer)
@@ -161,16 +147,6 @@ class V3(EtcdApi):
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._call("POST", f"{self._options.gateway}/{path}", json=body)
-
-
-def connect_error(error: requests.ConnectionError) -> Exception | None:
-    """Returns why no connection was made, or None if there was one, over which the call may have gone.
-
-    urllib3 gives up before it has a connection with these two only; what is raised later has another reason.
-    """
-    cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, MaxRetryError) else None
-    return reason if isinstance(reason, (NewConnectionError, ConnectTimeoutError)) else None
 
 
 def encode(text: str) -> str:
