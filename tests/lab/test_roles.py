@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 CHOSEN = os.environ.get("CALLMAYBE_DATABASES", "etcd redis")
 TRIED = sorted(DATABASES) if CHOSEN == "all" else CHOSEN.split()
 
-# What a package or a role could leave on a node. apt's own memory, logs and caches are not the roles' to clear.
+# What a package or a role could leave on a node. Memory, logs and caches of apt and ucf are not the roles' to clear.
 SNAPSHOT = r"""
 dpkg-query -W -f 'package ${Package} ${db:Status-Abbrev}\n'; apt-mark showauto | sed 's/^/auto /'
 getent passwd; getent group; dpkg-statoverride --list
