@@ -67,6 +67,7 @@ bench: venv
 	@$(BIN)/python bench/bench_linear.py
 	@$(BIN)/python bench/bench_rules.py
 	@$(BIN)/python bench/bench_shaper.py
+	@$(BIN)/python bench/bench_windows.py
 	@$(BIN)/python bench/bench_lab.py
 	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_faults.py --windows 100
 

@@ -1,10 +1,10 @@
 """How exactly a cut begins and ends, from packets: windows in the kernel, beside parallel SSH and a plain Ansible play.
 
-`bench_faults.py [--windows 20] [--rounds 10] [--json]`, on a lab of five nodes that is up and otherwise idle. Two nodes
-send numbered packets to the nodes of the other side (stream.py). Between the last packet that a node heard and the
-first that it did not lies its cut, and so with its heal; both ends of that interval are given, not a guess in between.
-Also: the wall time of partition.yml beside a bare ping play. Goals: cut and heal within 100 us of the deadline on all
-nodes in 99 of 100 windows; partition.yml at most 1.3 times the ping.
+`bench_faults.py [--windows 20] [--together 20] [--rounds 10] [--json]`, on a lab of five nodes that is up and otherwise
+idle. Two nodes send numbered packets to the nodes of the other side (stream.py). Between the last packet that a node
+heard and the first that it did not lies its cut, and so with its heal; both ends of that interval are given, not a
+guess in between. Also: the wall time of partition.yml beside a bare ping play. Goals: cut and heal within 100 us of the
+deadline on all nodes in 99 of 100 windows; partition.yml at most 1.3 times the ping.
 """
 
 import argparse
@@ -30,7 +30,7 @@ STATE = Path("/var/lib/callmaybe/lab")
 PORT = 19077
 SECOND_NS = 1_000_000_000
 EXACT_NS = 100_000
-TOGETHER = 20  # windows in one timeline
+TOGETHER = 20  # windows in one timeline, unless told otherwise
 LEAST_SHARE = 0.99
 MOST_TIMES_PING = 1.3
 PLAYS = 7
@@ -267,11 +267,11 @@ def written(folder: Path, name: str, content: str) -> Path:
     return path
 
 
-def windows_in_the_kernel(lab: Lab, folder: Path, count: int) -> list[Event]:
-    """Arms so many windows, `TOGETHER` at a time: with a hundred in the chain a packet costs the sender its rhythm."""
+def windows_in_the_kernel(lab: Lab, folder: Path, count: int, together: int) -> list[Event]:
+    """Arms so many windows, some at a time; bench_windows.py has what those that are armed cost a packet."""
     events: list[Event] = []
-    for done in range(0, count, TOGETHER):
-        events += windows_armed_together(lab, folder, min(TOGETHER, count - done))
+    for done in range(0, count, together):
+        events += windows_armed_together(lab, folder, min(together, count - done))
     return events
 
 
@@ -439,16 +439,17 @@ def main() -> int:
     """Measures all ways one after the other; returns 0 where the goals are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=20, help="windows in the kernel, 2 s each (20)")
+    parser.add_argument("--together", type=int, default=TOGETHER, help=f"of them armed at once ({TOGETHER})")
     parser.add_argument("--rounds", type=int, default=10, help="cuts by SSH, and by Ansible (10)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if min(options.windows, options.rounds) < 1:
-        parser.error("--windows and --rounds must be at least 1")
+    if min(options.windows, options.rounds, options.together) < 1:
+        parser.error("--windows, --together and --rounds must be at least 1")
     with tempfile.TemporaryDirectory() as name, Lab(Path(name)) as lab:
         folder = Path(name)
         refuse_rules_of_others(lab)
         ways = {
-            "windows": windows_in_the_kernel(lab, folder, options.windows),
+            "windows": windows_in_the_kernel(lab, folder, options.windows, options.together),
             "parallel SSH": parallel_ssh(lab, options.rounds),
             "Ansible play": plain_ansible(lab, folder, options.rounds),
         }

@@ -237,7 +237,7 @@ from ansible.module_utils.jepsen_address import (
     ssh_connections,
 )
 from ansible.module_utils.jepsen_clients import CLIENTS, has_clients, peers_of, wrong_with_clients
-from ansible.module_utils.jepsen_cut_chains import in_order, layout
+from ansible.module_utils.jepsen_cut_chains import layout
 from ansible.module_utils.jepsen_grudge import TOPOLOGIES, check_grudge, flap, make_grudge
 from ansible.module_utils.jepsen_module import run
 from ansible.module_utils.jepsen_nft import (
@@ -394,6 +394,15 @@ def wanted_rules(windows: list[dict[str, Any]], controllers: list[str]) -> list[
     return rules
 
 
+def by_window(rules: list[Rule]) -> dict[str, list[Rule]]:
+    """The rules that drop, by their windows, wherever they are."""
+    windows: dict[str, list[Rule]] = {}
+    for rule in rules:
+        if rule.window:
+            windows.setdefault(rule.window, []).append(replace(rule, chain=""))
+    return windows
+
+
 def compare(found: list[Rule], wanted: list[Rule]) -> list[str]:
     """Says what must be done to come from the found rules to the wanted ones; nothing if they are alike."""
     if found == wanted:
@@ -401,14 +410,11 @@ def compare(found: list[Rule], wanted: list[Rule]) -> list[str]:
     counts = {window["name"]: sum(window["dropped"].values()) for window in windows_of(found)}
     new = {rule.window: rule for rule in wanted if rule.window}
     ended = [name for name in counts if name not in new]
-
-    def of(name: str, rules: list[Rule]) -> list[Rule]:
-        return [replace(rule, chain="") for rule in rules if rule.window == name]
-
-    armed = [name for name in new if of(name, found) != of(name, wanted)]
+    before, after = by_window(found), by_window(wanted)
+    armed = [name for name in new if before.get(name) != after[name]]
     actions = [f"end {name}, which dropped {counts[name]} packets" for name in ended]
     for name in armed:
-        peers = dict.fromkeys(rule.peer for rule in wanted if rule.window == name)
+        peers = dict.fromkeys(rule.peer for rule in after[name])
         what = "are not heard by" if new[name].side == "daddr" else "do not hear"
         actions.append(f"arm {name}: {what} {' '.join(peers)} {new[name].span}")
     return actions or ["renew the rules that exempt controllers and neighbours, and lead to the windows"]
@@ -421,7 +427,7 @@ def apply(module: AnsibleModule, nft: Nft, wanted: list[Rule], old: list[str]) -
     if module.check_mode:
         return
     nft.commit(text)
-    armed = in_order(parse(nft.read() or '{"nftables": []}'))
+    armed = parse(nft.read() or '{"nftables": []}')
     if armed != wanted:
         raise ReadBackError(
             f"nft took the rules but lists others, so somebody else changes the table inet jepsen: wanted "
@@ -446,7 +452,7 @@ def partition(module: AnsibleModule) -> dict[str, Any]:
     addresses, controllers = find_peers(module, windows, [client for client, _ in ssh])
     nft = Nft(tool(module, "nft", "nftables"))
     listing = nft.read() or '{"nftables": []}'
-    found = in_order(parse(listing))
+    found = parse(listing)
     for window in windows:
         peers, window["direction"] = peers_of(module.params["node"], window["grudge"])
         window["peers"] = {peer: addresses[peer] for peer in peers}

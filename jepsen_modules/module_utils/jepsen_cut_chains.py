@@ -10,22 +10,16 @@
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import replace
 from typing import Iterator
 
 from ansible.module_utils.jepsen_clients import CLIENTS
-from ansible.module_utils.jepsen_nft import CHAIN, OUT, Rule, by_family, exempt_rules
+from ansible.module_utils.jepsen_nft import CHAIN, OUT, Rule, by_family, exempt_rules, in_order
 
 PARTS = 4  # of the time, in each chain of the tree
 # A leaf has all windows that are open then, so a tree grows with the square of those that overlap; beyond this there is
 # none, and every packet is held against each window.
 MOST_JUMPS = 4000
-
-
-def in_order(rules: list[Rule]) -> list[Rule]:
-    """Sorts rules by their chains, as they are compared; nft lists chains in the order in which they were made."""
-    return sorted(rules, key=lambda rule: [part.zfill(9) for part in re.split(r"([0-9]+)", rule.chain)])
 
 
 def layout(windows: list[list[Rule]], controllers: list[str]) -> list[Rule]:

@@ -287,8 +287,13 @@ def _parse_rule(listed: dict[str, Any]) -> Rule:
     return Rule(**found)
 
 
+def in_order(rules: list[Rule]) -> list[Rule]:
+    """Sorts rules by their chains, as they are compared; nft lists chains in the order in which they were made."""
+    return sorted(rules, key=lambda rule: [part.zfill(9) for part in re.split(r"([0-9]+)", rule.chain)])
+
+
 def parse(listing: str) -> list[Rule]:
-    """Reads what ``nft -j list table inet jepsen`` printed: the rules of the chains of partitions, as they are listed.
+    """Reads what ``nft -j list table inet jepsen`` printed: the rules of the chains of partitions, chain by chain.
 
     Raises:
         NftError: it is not the JSON of nft.
@@ -296,7 +301,7 @@ def parse(listing: str) -> list[Rule]:
     try:
         objects = json.loads(listing)["nftables"]
         rules = [item["rule"] for item in objects if "rule" in item]
-        return [_parse_rule(rule) for rule in rules if OWN.fullmatch(rule["chain"])]
+        return in_order([_parse_rule(rule) for rule in rules if OWN.fullmatch(rule["chain"])])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NftError(
             f"cannot read what `nft {' '.join(LIST)}` printed ({type(error).__name__}: {error}): {listing[:300]!r}; "

@@ -16,6 +16,7 @@ NODES = {"nodes": ["n1", "n2"]}
 TO = {"topology": "one-way", "from": "n1", "to": "clients"}
 FROM = {"topology": "one-way", "from": "clients", "to": "n1"}
 DATABASE, SSH, OTHER = 5432, 22, 5433
+LEAD_S = 8  # for a busy machine to arm a window before it begins
 
 
 @pytest.fixture
@@ -79,8 +80,8 @@ def test_one_port_is_cut_from_the_clients_and_nothing_else(net, version, way):
 @pytest.mark.parametrize("way", [TO, FROM], ids=["to", "from"])
 def test_the_kernel_itself_begins_and_ends_it_and_ssh_stays_alive(net, way):
     """Two connections from the controller to the node: SSH's goes on all the time, the database's stands still."""
-    second = time.time_ns() // S_NS + 2
-    span = {"from_ns": (second + 2) * S_NS, "until_ns": (second + 4) * S_NS}
+    second = time.time_ns() // S_NS + LEAD_S
+    span = {"from_ns": second * S_NS, "until_ns": (second + 2) * S_NS}
     grudge = {"clients": ["n1"]} if way is TO else {"n1": ["clients"]}
     servers = [net.traffic("n1", "serve", port) for port in (SSH, DATABASE)]
     time.sleep(0.4)
@@ -94,7 +95,7 @@ def test_the_kernel_itself_begins_and_ends_it_and_ssh_stays_alive(net, way):
             server.wait(timeout=30)
     slack_ns = 5_000_000
     inside = [ns for _, ns in ssh if span["from_ns"] + slack_ns <= ns < span["until_ns"]]
-    assert len(inside) > 50
+    assert len(inside) > 5, "SSH goes on"
     assert [number for number, _ in database] == list(range(len(database)))
     assert [ns for _, ns in database if span["from_ns"] + slack_ns <= ns < span["until_ns"]] == []
     assert any(ns < span["from_ns"] for _, ns in database)
@@ -106,11 +107,13 @@ def test_the_kernel_itself_begins_and_ends_it_and_ssh_stays_alive(net, way):
 
 def test_what_the_node_had_to_say_was_done_all_the_same(net):
     """Replies are cut, not requests: the server takes the connection's bytes and its client never hears of it."""
-    server = net.traffic("n1", "hear", DATABASE, 12)
+    second = time.time_ns() // S_NS + LEAD_S
+    span = {"from_ns": second * S_NS, "until_ns": (second + 3) * S_NS}
+    server = net.traffic("n1", "hear", DATABASE, LEAD_S + 6)
     time.sleep(0.4)
-    client = net.traffic("n3", "tell", net.addresses("n1")[0], DATABASE, 2, 1)
-    time.sleep(1)
-    assert not cut(net, **TO, duration_s="4").get("failed")
+    client = net.traffic("n3", "tell", net.addresses("n1")[0], DATABASE, span["from_ns"] + S_NS // 2, 1)
+    windows = [{"name": "cut-1", "grudge": {"clients": ["n1"]}, "ports": [f"tcp {DATABASE}"], **span}]
+    assert not cut(net, ports=[], windows=windows).get("failed")
     assert net.printed(client) == "silent"
     assert net.printed(server) == ["before", "inside"]
 

@@ -8,7 +8,7 @@ listen PORT SECONDS            takes connections and says nothing
 connect ADDRESS PORT           what a connection comes to within half a second
 count ADDRESS PORT UNTIL_NS    numbers over that connection
 hear PORT SECONDS              the words of one connection
-tell ADDRESS PORT AFTER_S BOUND_S   says two, `before` and, so much later, `inside`, and whether the latter was answered
+tell ADDRESS PORT AT_NS BOUND_S  says `before` and, at that time, `inside`, and whether the latter was answered
 """
 
 import json
@@ -139,7 +139,7 @@ def hear(port, seconds):
                 connection.settimeout(left)
                 try:
                     data = connection.recv(4096)
-                except TimeoutError:
+                except OSError:  # the time is over, or the client has gone without what it was answered
                     break
                 if not data:
                     break
@@ -149,12 +149,12 @@ def hear(port, seconds):
     return 0
 
 
-def tell(address, port, after_s, bound_s):
+def tell(address, port, at_ns, bound_s):
     """Prints `answered` or `silent`, for the second of two words."""
     with socket.create_connection((address, int(port)), timeout=10) as connection:
         connection.sendall(b"before\n")
         connection.recv(4096)
-        time.sleep(float(after_s))
+        time.sleep(max(0, int(at_ns) - time.time_ns()) / 1e9)
         connection.settimeout(float(bound_s))
         connection.sendall(b"inside\n")
         try:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils import jepsen_cut_chains
-from ansible.module_utils.jepsen_cut_chains import PARTS, in_order, layout
-from ansible.module_utils.jepsen_nft import own_chains, parse, read_ports, script, window_rules, windows_of
-from hypothesis import given
+from ansible.module_utils.jepsen_cut_chains import PARTS, layout
+from ansible.module_utils.jepsen_nft import in_order, own_chains, parse, read_ports, script, window_rules, windows_of
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
@@ -91,7 +91,8 @@ kinds = st.sampled_from(["peers", "from clients", "to clients"])
 spans = st.tuples(st.integers(0, 60), st.one_of(st.none(), st.integers(1, 30)), kinds)
 
 
-@given(st.lists(spans, max_size=14))
+@settings(deadline=None)
+@given(st.lists(spans, max_size=10))
 def test_at_every_second_a_packet_meets_the_first_window_that_is_open(drawn):
     windows = [window(number, *span) for number, span in enumerate(drawn)]
     rules = layout(windows, [CONTROLLER])
@@ -150,9 +151,9 @@ def every_kind():
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_every_nft_lists_it_alike(path):
     wanted = layout(every_kind(), CLIENTS["clients"])
-    assert in_order(parse(path.read_text())) == wanted
+    assert parse(path.read_text()) == wanted
     assert set(own_chains(path.read_text())) == {rule.chain for rule in wanted}
-    names = [found["name"] for found in windows_of(wanted)]
+    names = [found["name"] for found in windows_of(parse(path.read_text()))]
     assert names == ["w-1", "w-3", "w-4", "w-5", "w-7"]
 
 
