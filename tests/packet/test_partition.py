@@ -35,7 +35,7 @@ def test_halves_cut_and_heal_mends(net, version):
 
 @FAMILIES
 def test_the_kernel_itself_begins_and_ends_the_cut(net, version):
-    cut = window(2, 3, {"n1": ["n2"]})
+    cut = window(8, 9, {"n1": ["n2"]})
     assert net.apply("jepsen_partition", "n1", windows=[cut])["changed"]
     end_ns = cut["until_ns"] + S_NS // 2
     receiver = net.traffic("n1", "receive", 7000, end_ns + S_NS // 2)
@@ -74,7 +74,7 @@ def test_one_way_leaves_the_other_direction_alone(net, version):
 def test_an_open_connection_survives_a_short_cut(net):
     server = net.traffic("n1", "serve", 7001)
     time.sleep(0.3)
-    cut = window(2, 4, {"n1": ["n2"], "n2": ["n1"]})
+    cut = window(8, 10, {"n1": ["n2"], "n2": ["n1"]})
     client = net.traffic("n2", "count", net.addresses("n1")[0], 7001, cut["until_ns"] + 2 * S_NS)
     net.partition(windows=[cut])
     echoed = net.printed(client)

@@ -1,4 +1,4 @@
-"""Lets unit tests import the shared code of modules from ansible.module_utils, as it does, and take their time."""
+"""Lets unit tests import the shared code of modules from ansible.module_utils, and take their time."""
 
 from pathlib import Path
 
