@@ -88,7 +88,7 @@ def test_both_settings_are_alike_but_for_the_paths() -> None:
 
     own = settings(ROOT / "playbooks/ansible.cfg")
     assert own == [
-        re.sub(r"^(inventory|roles_path|library|module_utils) = ", r"\1 = ../", line)
+        re.sub(r"^(inventory|roles_path|library|module_utils|doc_fragment_plugins) = ", r"\1 = ../", line)
         for line in settings(ROOT / "ansible.cfg")
     ]
 

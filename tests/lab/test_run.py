@@ -301,9 +301,10 @@ def struck(cluster: None, lab: Lab, tmp_path_factory: pytest.TempPathFactory) ->
     text = playbook("status", file=str(folder / "status.json")).stdout
     wait_for(driving(path, 20), bound_s=30)
     lab.run(NODES[4], "systemctl poweroff --force --force")
-    out, err = process.communicate(timeout=150)
-    status = json.loads((folder / "status.json").read_text())
     try:
+        out, err = process.communicate(timeout=150)
+        lab_up()  # the fifth is there again for the tests that come after
+        status = json.loads((folder / "status.json").read_text())
         yield Struck(path, process.returncode, out, err, status, text)
     finally:
         lab_up()
