@@ -80,7 +80,8 @@ def record_armed(folder: Path, statuses: Answers, armed_ns: dict[str, int]) -> d
     wrong = missing_windows(faults["windows"], statuses)
     late = [node for node, at_ns in armed_ns.items() if at_ns >= faults["t0_ns"]]
     if late:
-        wrong.append(f"{' '.join(late)} had them after T0: give it more time with -e arm_ahead_s=30")
+        more = "--ahead 30 (of the playbook: -e arm_ahead_s=30)"
+        wrong.append(f"{' '.join(late)} had them after T0: give it more time with {more}")
     if wrong:
         raise UserError("; ".join(wrong))
     made_of = [str(w["backend"]) for status in statuses.values() for w in status.get("windows", []) if w.get("backend")]

@@ -99,7 +99,7 @@ def set_up(first: Worker, clock: RunClock) -> None:
     if clock.elapsed_s() > LATEST_START_S:
         raise WorkloadError(
             f"{node}: setting up the workload took until {clock.elapsed_s():.1f} s after the run's begin;"
-            " give it more time with -e arm_ahead_s=60"
+            " give it more time with --ahead 60 (of the playbook: -e arm_ahead_s=60)"
         )
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from analysis.atomic import write_atomically
+from analysis.lost_writes import plural
 from callmaybe.chart import LATE, svg_chart, text_chart
 from callmaybe.console import console
-from callmaybe.expand import check_known, check_nodes, make_windows
+from callmaybe.expand import check_known, check_nodes, make_actions, make_windows
 from callmaybe.scenario import find_scenario, load_scenario
 
 
@@ -28,18 +29,22 @@ def faults(scenario: str, seed: int | None, nodes: str, *, as_json: bool, svg: P
     names = nodes.replace(",", " ").split()
     check_nodes(names)
     windows = make_windows(found, path, names, drawn)
+    actions = make_actions(found, path, windows, names, drawn)
     run_s = float(found.workload.duration)
     late = [window["name"] for window in windows if "late" in window]
-    heading = f"{path.stem}   seed {drawn}   {names[0]}..{names[-1]}   {run_s:g} s, {len(windows)} windows"
+    heading = f"{path.stem}   seed {drawn}   {names[0]}..{names[-1]}   {run_s:g} s, {plural(len(windows), 'window')}"
     if svg is not None:
         write_atomically(svg, svg_chart(windows, run_s, heading).encode())
     if as_json:
-        told = {"scenario": path.stem, "seed": drawn, "nodes": names, "duration_s": run_s, "windows": windows}
+        told = {"scenario": path.stem, "seed": drawn, "nodes": names, "duration_s": run_s}
+        told |= {"windows": windows, "actions": actions}
         click.echo(json.dumps(told))
         return
     console.print(heading, highlight=False, soft_wrap=True)
     for line in text_chart(windows, run_s, console.width):
         console.print(line, soft_wrap=True)
+    for action in actions:
+        console.print(f"at {action['at_s']:g} s an operator: {action['title']}", highlight=False, soft_wrap=True)
     if late:
         console.print(
             f"{LATE} late: {', '.join(late)}: whom it hits is looked up shortly before it begins",

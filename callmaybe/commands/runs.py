@@ -26,15 +26,36 @@ from callmaybe.terminal import print_verdict
 @click.option("--target", help="The group or pattern of the cluster's hosts in the inventory; 'nodes' by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is drawn; a run repeats from its seed.")
 @click.option("--no-provision", is_flag=True, help="The cluster is already there: install nothing, wipe nothing.")
-def test(scenario: str, inventory: Path | None, target: str | None, seed: int | None, *, no_provision: bool) -> None:
+@click.option(
+    "--ahead",
+    "ahead_s",
+    type=click.FloatRange(min=1),
+    help="Seconds to arm in before the run; more where it is slow.",
+)
+def test(  # noqa: PLR0913 - click's options
+    scenario: str,
+    inventory: Path | None,
+    target: str | None,
+    seed: int | None,
+    ahead_s: float | None,
+    *,
+    no_provision: bool,
+) -> None:
     """Runs SCENARIO, a name or a file: installs, cuts, drives, heals, judges."""
-    sys.exit(run_scenario(scenario, inventory, target, seed, no_provision=no_provision))
+    more = {} if ahead_s is None else {"arm_ahead_s": ahead_s}
+    sys.exit(run_scenario(scenario, inventory, target, seed, no_provision=no_provision, **more))
 
 
 def run_scenario(
-    scenario: str, inventory: Path | None, target: str | None, seed: int | None, *, no_provision: bool = False
+    scenario: str,
+    inventory: Path | None,
+    target: str | None,
+    seed: int | None,
+    *,
+    no_provision: bool = False,
+    **more: object,
 ) -> int:
-    """Runs a scenario to its verdict, printing it.
+    """Runs a scenario to its verdict, printing it; `more` are further variables of the playbook.
 
     Returns:
         The exit status of the verdict.
@@ -50,6 +71,7 @@ def run_scenario(
         variables["target"] = target
     if no_provision:
         variables["provision"] = False
+    variables |= more
     run = Run(console, inventory or lab.inventory())
     outcome = run.go(variables)
     judged = run.folder is not None and (run.folder / "results.json").exists()

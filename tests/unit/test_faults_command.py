@@ -90,3 +90,12 @@ def test_a_scenario_without_faults_has_an_empty_timeline(mine: Path, tmp_path: P
     done = run(mine, "--svg", tmp_path / "x.svg")
     assert done.exit_code == 0
     assert "0 windows" in done.output
+
+
+def test_an_operators_actions_are_told_beside_the_windows(mine: Path) -> None:
+    mine.write_text(
+        SCENARIO + "operator: [{at: 25s, do: restart, targets: n2}, {after: cut-1, do: kill, targets: n3}]\n"
+    )
+    assert run(mine).output.splitlines()[-4:-2] == ["at 25 s an operator: restart n2", "at 30 s an operator: kill n3"]
+    actions = json.loads(run(mine, "--json").output)["actions"]
+    assert [(action["verb"], action["nodes_hit"]) for action in actions] == [("restart", ["n2"]), ("kill", ["n3"])]
