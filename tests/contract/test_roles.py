@@ -119,7 +119,9 @@ def test_how_many_hosts_it_takes_is_known_before_the_defaults_and_then_the_same(
     assumed = dict(re.findall(rf"\b({db}_\w+) \| default\((\w+)\)", least))
     assert set(assumed) == set(re.findall(rf"\b{db}_\w+", least))
     defaults = load(ROLES / db / "defaults/main.yml")
-    assert {name: yaml.safe_load(value) for name, value in assumed.items()} == {name: defaults[name] for name in assumed}
+    assert {name: yaml.safe_load(value) for name, value in assumed.items()} == {
+        name: defaults[name] for name in assumed
+    }
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The lab for the tests that need one, and a machine without a lab for the tests of the lab itself.
 
-A lab that was up before the tests began belongs to somebody: it is used, and it is neither taken down nor broken. So does one
-whose nodes an inventory names (CALLMAYBE_TEST_INVENTORY): it must be up.
+A lab that was up before the tests began belongs to somebody: it is used, and it is neither taken down nor broken. So
+does one whose nodes an inventory names (CALLMAYBE_TEST_INVENTORY): it must be up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tests of the lab leave the lab alone where an inventory was given; held without a lab, and without touching one."""
+"""Where an inventory was given, the lab's tests bring up no lab; held without one, and without touching one."""
 
 import os
 import subprocess
