@@ -4,6 +4,7 @@ from workloads.clients.base import Client
 from workloads.clients.consul import ConsulRegister
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.galera import GaleraBank, GaleraSet, GaleraWriteSkew
+from workloads.clients.kafka import KafkaSet
 from workloads.clients.noop import NoopRegister, NoopSet
 from workloads.clients.postgresql import PostgresqlSet
 from workloads.clients.rabbitmq import RabbitmqMutex, RabbitmqQueue
@@ -16,6 +17,7 @@ CLIENTS: dict[str, dict[str, type[Client]]] = {
     "consul": {"register": ConsulRegister},
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "galera": {"bank": GaleraBank, "set": GaleraSet, "write-skew": GaleraWriteSkew},
+    "kafka": {"set": KafkaSet},
     "noop": {"register": NoopRegister, "set": NoopSet},
     "postgresql": {"set": PostgresqlSet},
     "rabbitmq": {"mutex": RabbitmqMutex, "queue": RabbitmqQueue},

@@ -23,7 +23,7 @@ CONTRACT = {
     "name", "capabilities", "packages", "packages_from", "services", "processes", "ports", "data", "logs", "files",
     "paths", "users", "version", "client",
 }  # fmt: skip
-OPTIONAL = {"rewritten", "owner", "suite", "least_hosts"}
+OPTIONAL = {"rewritten", "owner", "suite", "least_hosts", "release", "bundles", "java"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.
@@ -250,7 +250,8 @@ def contracts(
     db: str, inventory: dict[str, dict[str, str]], folder: Path, variant: str = "default"
 ) -> dict[str, dict[str, Any]]:
     """The contract as Ansible renders it for every host, {host: contract}; no host is reached for it."""
-    (folder / "templates").symlink_to(ROLES / db / "templates")
+    for name in ("files", "templates"):
+        (folder / name).symlink_to(ROLES / db / name)
     hosts = folder / "hosts.yml"
     hosts.write_text(yaml.safe_dump({"nodes": {"hosts": inventory}}, sort_keys=False), encoding="utf-8")
     play = folder / "render.yml"

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a program, not a module of a package
 """The lab's package proxy: a caching HTTP proxy for apt, and for nothing else.
 
     package_proxy.py LISTENING-FD CACHE-FOLDER ORIGIN...
