@@ -66,7 +66,7 @@ def run(path: Path, *arguments: str | Path) -> tuple[int, str, str]:
     """Exit status, output and errors of `callmaybe test`."""
     process = start(path, *arguments)
     try:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=300 + AHEAD_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # it heals, and says how far it came
         out, err = process.communicate(timeout=120)
