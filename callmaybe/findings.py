@@ -70,7 +70,7 @@ def read_finding(folder: Path) -> Finding | None:
 def read_runs(folders: list[Path]) -> tuple[list[Finding], list[str]]:
     """Reads runs: the findings of those that came to a verdict, and of each other one that it did not."""
     found = [(folder, read_finding(folder)) for folder in folders]
-    missing = [f"it ended without a verdict (`{_short(folder)}`)" for folder, finding in found if finding is None]
+    missing = [f"there is no verdict in `{_short(folder)}`" for folder, finding in found if finding is None]
     return [finding for _, finding in found if finding], missing
 
 
