@@ -176,6 +176,27 @@ def test_postgresql_loses_what_the_old_primary_acknowledged(postgresql: Path) ->
     assert not [action for action in read(path, "faults.json")["actions"] if "failed" in action]
 
 
+@pytest.fixture
+def kafka(lab: Lab, tmp_path: Path) -> Iterator[Path]:
+    """A folder for a scenario of Kafka."""
+    yield tmp_path
+    playbook("teardown", db="kafka")
+    for runs in STORE.glob("test-kafka-*"):
+        shutil.rmtree(runs)
+
+
+def test_kafka_loses_what_a_leader_alone_in_sync_acknowledged(kafka: Path) -> None:
+    isolated = {"fault": "partition", "topology": "isolate", "node": "first"}
+    shrink = {"at": "3s", "for": "13s", **isolated, "ports": ["tcp 9092"]}
+    path = shipped(kafka, "kafka-0.8-isr", "26s", [shrink, {"at": "16s", "for": "9s", **isolated}])
+    status, out, err = run(path)
+    if "there is no Maven here" in err or "Maven did not get it" in err:
+        pytest.skip(err.strip())
+    assert status == 1, out + err
+    writes = read(path, "results.json")["checkers"]["lost-writes"]
+    assert 100 < writes["lost_count"] < writes["acknowledged_count"]
+
+
 EVERY_FAULT = [
     {"at": "1s", "for": "5s", "fault": "partition", "topology": "halves"},
     {"at": "4s", "for": "4s", "fault": "slow"},  # overlaps the cut, and the lossy links it
