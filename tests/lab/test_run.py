@@ -163,16 +163,16 @@ def test_one_postgresql_keeps_writes_whose_answers_did_not_arrive(postgresql: Pa
 
 
 def test_postgresql_loses_what_the_old_primary_acknowledged(postgresql: Path) -> None:
-    cut = {"at": "1s", "for": "20s", "fault": "partition", "topology": "halves"}
-    acts = [{"at": "6s", "do": "promote", "targets": "all"}, {"after": "cut-1", "do": "rejoin", "targets": "all"}]
-    path = shipped(postgresql, "postgresql-async-failover", "22s", [cut], operator=acts)
-    # so that a standby notices well before it is promoted, and is promoted well before the cut ends
+    cut = {"at": "1s", "for": "28s", "fault": "partition", "topology": "halves"}
+    acts = [{"at": "5s", "do": "promote", "targets": "all"}, {"after": "cut-1", "do": "rejoin", "targets": "all"}]
+    path = shipped(postgresql, "postgresql-async-failover", "31s", [cut], operator=acts)
+    # A standby must notice before it is promoted, and be promoted before the cut ends, on a slow machine too.
     quick = inventory(postgresql, arm_ahead_s=AHEAD_S, postgresql_silence_s=2)
     status, out, err = run(path, "-i", quick)
     assert status == 1, out + err
     writes = read(path, "results.json")["checkers"]["lost-writes"]
     assert writes["lost_count"] > 50
-    assert writes["lost_by_node"].keys() <= set(NODES[:2])
+    assert writes["lost_by_node"].keys() >= set(NODES[:2])  # the others' clients wrote there until their nodes noticed
     assert not [action for action in read(path, "faults.json")["actions"] if "failed" in action]
 
 
