@@ -11,7 +11,8 @@ class Database:
 
     Attributes:
         processes: names of the processes that run on every node.
-        version: in Debian 12.
+        owner: the user that runs them, where others run programs of the same name.
+        version: in Debian 12, or of the default variant.
         port: where clients are told to ask.
         unit: the service that a test may break.
         logs: names of the logs that are collected, besides the journal.
@@ -27,6 +28,7 @@ class Database:
     write: str
     read: str
     logs: frozenset[str] = frozenset()
+    owner: str = ""
     first_is_primary: bool = False
 
 
@@ -64,6 +66,8 @@ DATABASES = {
         version="0.8.0",
         port=9092,
         unit="kafka",
+        owner="kafka",
+        first_is_primary=True,
         write=f"echo v | {KAFKA} kafka.producer.ConsoleProducer --sync --broker-list {BROKER} >/dev/null && echo wrote",
         read=f"{KAFKA} kafka.tools.SimpleConsumerShell --offset -2 --no-wait-at-logend --broker-list {BROKER} | grep v",
     ),

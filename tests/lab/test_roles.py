@@ -58,8 +58,9 @@ class Cluster:
     def states(self, node: str) -> dict[str, str]:
         """The node's processes of the database, {name: state letter}."""
         names = ",".join(self.known.processes)
-        lines = self.lab.run(node, f"ps -o comm=,state= -C {names}").stdout.splitlines()
-        return {line.split()[0]: line.split()[1] for line in lines}
+        lines = self.lab.run(node, f"ps -o comm=,state=,user= -C {names}").stdout.splitlines()
+        found = [line.split() for line in lines]
+        return {name: state for name, state, user in found if self.known.owner in {"", user}}
 
 
 def snapshot(lab: Lab) -> dict[str, list[str]]:
