@@ -30,6 +30,7 @@ class Database:
     first_is_primary: bool = False
 
 
+ELASTICSEARCH = "http://$(hostname -I | cut -d' ' -f1):9200/jepsen/element/k"  # it listens on the node's own address
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
 
 DATABASES = {
@@ -40,6 +41,14 @@ DATABASES = {
         unit="consul",
         write="consul kv put k v >/dev/null && echo wrote",
         read="consul kv get k 2>/dev/null",
+    ),
+    "elasticsearch": Database(
+        processes=frozenset({"java"}),
+        version="1.1.0",
+        port=9200,
+        unit="elasticsearch",
+        write=f"curl -sf -XPUT {ELASTICSEARCH} -d '{{\"value\": 1}}' | grep -q created && echo wrote",
+        read=f"curl -sf {ELASTICSEARCH}/_source",
     ),
     "etcd": Database(
         processes=frozenset({"etcd"}),
