@@ -67,6 +67,13 @@ def read_finding(folder: Path) -> Finding | None:
         return None
 
 
+def read_runs(folders: list[Path]) -> tuple[list[Finding], list[str]]:
+    """Reads runs: the findings of those that came to a verdict, and of each other one that it did not."""
+    found = [(folder, read_finding(folder)) for folder in folders]
+    missing = [f"there is no verdict in `{_short(folder)}`" for folder, finding in found if finding is None]
+    return [finding for _, finding in found if finding], missing
+
+
 def is_as_wanted(scenario: Scenario, finding: Finding) -> bool:
     """Whether a run's verdict is the one that its scenario is there to show; without a wish, any verdict is."""
     wanted = scenario.expect.valid if scenario.expect else "any"

@@ -9,8 +9,8 @@ import click
 from analysis.atomic import write_atomically
 from callmaybe import lab
 from callmaybe.ansible import run_playbook
-from callmaybe.commands.runs import run_scenario
-from callmaybe.findings import Finding, is_as_wanted, make_table, read_finding
+from callmaybe.commands.runs import ahead, run_scenario
+from callmaybe.findings import Finding, is_as_wanted, make_table, read_runs
 from callmaybe.project import STORE, UserError
 from callmaybe.scenario import Scenario, find_scenario, known_scenarios, load_scenario
 
@@ -31,6 +31,7 @@ Found = dict[str, tuple[Scenario, list[Finding], list[str]]]
     "--inventory", "-i", type=click.Path(path_type=Path, exists=True), help="The machines; the lab by default."
 )
 @click.option("--target", help="The group or pattern of the cluster's hosts in the inventory; 'nodes' by default.")
+@ahead
 @click.option(
     "--table", type=click.Path(path_type=Path, dir_okay=False), default=TABLE_FILE, help="Where it is written."
 )
@@ -42,6 +43,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - click's options
     seed: int,
     inventory: Path | None,
     target: str | None,
+    ahead_s: float | None,
     table: Path,
     *,
     no_run: bool,
@@ -52,11 +54,11 @@ def matrix(  # noqa: PLR0913, PLR0917 - click's options
     """
     found: Found = {}
     for name, path, scenario in _chosen(scenarios, tags):
-        found[name] = (scenario, _stored(path.stem, runs) if no_run else [], [])
+        found[name] = (scenario, *(read_runs(_newest(path.stem, runs)) if no_run else ([], [])))
     command = " ".join(["callmaybe matrix", *scenarios, *(f"--tag {tag}" for tag in tags), f"--runs {runs}"])
     try:
         if not no_run:
-            _run_all(found, runs, seed, inventory, target)
+            _run_all(found, runs, seed, inventory, target, ahead_s)
     finally:
         write_atomically(table, make_table(found, command).encode())
         click.echo(f"table  {table}")
@@ -75,7 +77,9 @@ def _chosen(names: tuple[str, ...], tags: tuple[str, ...]) -> list[tuple[str, Pa
     return sorted(chosen, key=lambda entry: (entry[2].database, entry[0]))
 
 
-def _run_all(found: Found, runs: int, seed: int, inventory: Path | None, target: str | None) -> None:
+def _run_all(  # noqa: PLR0913, PLR0917 - what a user may say of all runs
+    found: Found, runs: int, seed: int, inventory: Path | None, target: str | None, ahead_s: float | None
+) -> None:
     """Runs them; a database is wiped once its last scenario is over, so that it takes nothing from the next one."""
     for database, group in groupby(found.items(), key=lambda entry: entry[1][0].database):
         for name, (_, findings, failures) in group:
@@ -83,21 +87,19 @@ def _run_all(found: Found, runs: int, seed: int, inventory: Path | None, target:
             for number in range(runs):
                 click.echo(f"\n{name}, run {number + 1} of {runs}")
                 try:
-                    run_scenario(str(path), inventory, target, seed + number)
+                    run_scenario(str(path), inventory, target, seed + number, ahead_s)
                 except UserError as error:
                     click.echo(f"callmaybe: {error}", err=True)
                     failures.append(str(error))
                     continue
-                findings.extend(_stored(path.stem, 1))
+                findings.extend(read_runs(_newest(path.stem, 1))[0])
         variables = {"db": database, "verb": "wipe"} | ({"target": target} if target else {})
         run_playbook("db.yml", variables, inventory=inventory or lab.inventory())
 
 
-def _stored(scenario: str, most: int) -> list[Finding]:
-    """The newest judged runs of a scenario in the store, the newest last."""
-    folders = sorted(path for path in (STORE / scenario).glob("*T*Z") if path.is_dir())
-    found = [finding for folder in folders if (finding := read_finding(folder))]
-    return found[-most:]
+def _newest(scenario: str, most: int) -> list[Path]:
+    """The folders of a scenario's newest runs in the store, the newest last."""
+    return sorted(path for path in (STORE / scenario).glob("*T*Z") if path.is_dir())[-most:]
 
 
 def _status(found: Found) -> int:

@@ -17,6 +17,13 @@ from callmaybe.run import Run
 from callmaybe.scenario import find_scenario, load_scenario
 from callmaybe.terminal import print_verdict
 
+ahead = click.option(
+    "--ahead",
+    "ahead_s",
+    type=click.FloatRange(min=1),
+    help="Seconds to arm in before a run; more where it is slow.",
+)
+
 
 @click.command()
 @click.argument("scenario")
@@ -26,12 +33,7 @@ from callmaybe.terminal import print_verdict
 @click.option("--target", help="The group or pattern of the cluster's hosts in the inventory; 'nodes' by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is drawn; a run repeats from its seed.")
 @click.option("--no-provision", is_flag=True, help="The cluster is already there: install nothing, wipe nothing.")
-@click.option(
-    "--ahead",
-    "ahead_s",
-    type=click.FloatRange(min=1),
-    help="Seconds to arm in before the run; more where it is slow.",
-)
+@ahead
 def test(  # noqa: PLR0913 - click's options
     scenario: str,
     inventory: Path | None,
@@ -42,20 +44,19 @@ def test(  # noqa: PLR0913 - click's options
     no_provision: bool,
 ) -> None:
     """Runs SCENARIO, a name or a file: installs, cuts, drives, heals, judges."""
-    more = {} if ahead_s is None else {"arm_ahead_s": ahead_s}
-    sys.exit(run_scenario(scenario, inventory, target, seed, no_provision=no_provision, **more))
+    sys.exit(run_scenario(scenario, inventory, target, seed, ahead_s, no_provision=no_provision))
 
 
-def run_scenario(
+def run_scenario(  # noqa: PLR0913 - what a user may say of a run
     scenario: str,
     inventory: Path | None,
     target: str | None,
     seed: int | None,
+    ahead_s: float | None = None,
     *,
     no_provision: bool = False,
-    **more: object,
 ) -> int:
-    """Runs a scenario to its verdict, printing it; `more` are further variables of the playbook.
+    """Runs a scenario to its verdict, printing it.
 
     Returns:
         The exit status of the verdict.
@@ -71,7 +72,8 @@ def run_scenario(
         variables["target"] = target
     if no_provision:
         variables["provision"] = False
-    variables |= more
+    if ahead_s is not None:
+        variables["arm_ahead_s"] = ahead_s
     run = Run(console, inventory or lab.inventory())
     outcome = run.go(variables)
     judged = run.folder is not None and (run.folder / "results.json").exists()

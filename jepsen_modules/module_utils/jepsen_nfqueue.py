@@ -24,7 +24,7 @@ NEW_TABLE, NEW_CHAIN, NEW_RULE, DELETE_RULE = (NF_TABLES | number for number in 
 INET = 1
 BIND, UNBIND = 1, 2
 COPY_PACKET = 2
-FLAG_GSO = 1 << 2
+FLAG_FAIL_OPEN, FLAG_GSO = 1 << 0, 1 << 2
 ACCEPT = 1
 ANSWER_BOUND_S = 5.0
 
@@ -104,6 +104,16 @@ def copy_range(range_bytes: int) -> bytes:
 def gso(wanted: bool) -> bytes:  # noqa: FBT001 - it is the whole question
     """Writes whether packets that the kernel has joined (up to 64 kB) come as they are, or are taken apart first."""
     return attribute(5, struct.pack("!I", FLAG_GSO if wanted else 0)) + attribute(4, struct.pack("!I", FLAG_GSO))
+
+
+def close_queue(queue: int) -> bytes:
+    """Writes that a queue takes no more packets: from now on they go on as if there were none.
+
+    First that what finds no room goes on, then that there is no room: the other way round some would be dropped.
+    """
+    flag = struct.pack("!I", FLAG_FAIL_OPEN)
+    bodies = (attribute(5, flag) + attribute(4, flag), attribute(3, struct.pack("!I", 0)))
+    return b"".join(message(CONFIG, 0, 0, queue, body) for body in bodies)
 
 
 def open_netlink() -> socket.socket:

@@ -36,6 +36,7 @@ from ansible.module_utils.jepsen_nfqueue import (
     begin_verdict,
     bind_queue,
     changed_verdict,
+    close_queue,
     copy_range,
     end_verdict,
     gso,
@@ -159,17 +160,18 @@ class Shaper:
                 if not select.select([self._socket], [], [], wait_s)[0]:
                     continue
             busy = self._take(buffer, BURST) == BURST
-        self._take_all(buffer)
-        self._release(None)
+        self._let_go_of_all(buffer)
         self._socket.close()
 
     def _over(self) -> bool:
         return self._end_s is not None and not self._held and time.time() >= self._end_s
 
-    def _take_all(self, buffer: bytearray) -> None:
-        for _ in range(100):
-            if self._take(buffer, 1000) < 1000:
-                return
+    def _let_go_of_all(self, buffer: bytearray) -> None:
+        """Empties the queue. What is in it when the socket closes is lost, so it is closed to more packets before."""
+        self._socket.send(close_queue(self._queue))
+        more = True
+        while more:
+            more = self._take(buffer, 1000) == 1000
             self._release(None)
 
     def _take(self, buffer: bytearray, most: int) -> int:

@@ -110,8 +110,8 @@ def test_a_path_without_packages_is_refused_before_a_host_is_touched(tmp_path: P
     hosts = tmp_path / "hosts.yml"
     nodes = {"hosts": {"n1": {"ansible_host": "127.0.0.1", "ansible_port": 9}}, "vars": {"faults_allowed": True}}
     hosts.write_text(yaml.safe_dump({"nodes": nodes}))
-    done = run("-i", hosts, "playbooks/install.yml", "-e", "db=redis", "-e", f"redis_packages_from={tmp_path / name}")
+    done = run("-i", hosts, "playbooks/install.yml", "-e", "db=etcd", "-e", f"etcd_packages_from={tmp_path / name}")
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
-    assert f"redis_packages_from: {tmp_path / name} {wrong}; it may be a folder of .deb files" in said
+    assert f"etcd_packages_from: {tmp_path / name} {wrong}; it may be a folder of .deb files" in said
     assert "UNREACHABLE" not in said

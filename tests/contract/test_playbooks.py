@@ -38,6 +38,13 @@ MISTAKES = [
     ("db.yml -e db=etcd", "no verb was named; say which with -e verb=NAME; known: cluster, "),
     ("install.yml -e db=redis -e redis_quorumm=2", "redis has no option 'redis_quorumm'; known: redis_client, "),
     ("install.yml -e db=redis --limit n2 -e variant=x", "redis has no variant 'x'; known: default, safe"),
+    (
+        "install.yml -e db=postgresql -e variant=sync",
+        "postgresql as it was asked for (variant sync) needs 3 hosts at least; there are 2: n1 n2",
+    ),
+    ("install.yml -e db=postgresql -e postgresql_synchronous=2", "(variant default) needs 3 hosts at least"),
+    ("db.yml -e db=redis -e verb=configure", "(variant default) needs 3 hosts at least; there are 2: n1 n2"),
+    ("install.yml -e db=zookeeper -e target=n2", "needs 2 hosts at least; there is 1: n2"),
     ("install.yml -e db=redis -e target=nowhere", "No host matches 'nowhere' in the inventory."),
     ("slow.yml -e delay=10", "there is no option 'delay'; did you mean delay_ms?"),
     ("partition.yml -e topolgy=bridge", "there is no option 'topolgy'; did you mean topology?"),
@@ -114,6 +121,6 @@ def test_a_mistake_is_one_sentence_and_touches_nothing(words: str, sentence: str
 
 def test_that_test_would_notice_a_host_that_is_touched(tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").write_text(INVENTORY, encoding="utf-8")
-    done = run(ROOT / "playbooks", "-i", tmp_path / "hosts.yml", "install.yml", "-e", "db=redis")
+    done = run(ROOT / "playbooks", "-i", tmp_path / "hosts.yml", "install.yml", "-e", "db=etcd")
     assert done.returncode != 0
     assert "UNREACHABLE" in done.stdout

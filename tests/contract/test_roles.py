@@ -1,6 +1,7 @@
 """Every database's role keeps the contract: verbs, specifications, defaults, variants, templates that render."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -22,7 +23,7 @@ CONTRACT = {
     "name", "capabilities", "packages", "packages_from", "services", "processes", "ports", "data", "logs", "files",
     "paths", "users", "version", "client",
 }  # fmt: skip
-OPTIONAL = {"rewritten", "owner", "suite", "release", "bundles", "java"}
+OPTIONAL = {"rewritten", "owner", "suite", "least_hosts", "release", "bundles", "java"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.
@@ -110,6 +111,17 @@ def test_variants_set_only_declared_variables_to_values_of_their_type(db: str) -
         assert set(variant) <= set(options), name
         for option, value in variant.items():
             assert isinstance(value, types[options[option]["type"]]), f"{name}: {option}"
+
+
+@pytest.mark.parametrize("db", DATABASES)
+def test_how_many_hosts_it_takes_is_known_before_the_defaults_and_then_the_same(db: str) -> None:
+    least = str(contract_of(ROLES / db / "vars/main.yml").get("least_hosts", 1))
+    assumed = dict(re.findall(rf"\b({db}_\w+) \| default\((\w+)\)", least))
+    assert set(assumed) == set(re.findall(rf"\b{db}_\w+", least))
+    defaults = load(ROLES / db / "defaults/main.yml")
+    assert {name: yaml.safe_load(value) for name, value in assumed.items()} == {
+        name: defaults[name] for name in assumed
+    }
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The lab for the tests that need one, and a machine without a lab for the tests of the lab itself.
 
-A lab that was up before the tests began belongs to somebody: it is used, and it is neither taken down nor broken.
+A lab that was up before the tests began belongs to somebody: it is used, and it is neither taken down nor broken. So
+does one whose nodes an inventory names (CALLMAYBE_TEST_INVENTORY): it must be up.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import ansible.module_utils as shared_code
 import pytest
 
-from tests.lab.machine import ROOT, STATE, Lab, ansible, playbook
+from tests.lab.machine import GIVEN, ROOT, STATE, Lab, ansible, playbook
 
 # The modules' shared code imports itself from here, where Ansible puts it on a node.
 SHARED = str(ROOT / "jepsen_modules/module_utils")
@@ -38,6 +39,11 @@ def _lab_was_up() -> bool:
 @pytest.fixture(scope="session")
 def lab(_lab_was_up):
     """Five nodes, up for the whole session; of a lab that was up before, whatever its size, five that it has."""
+    if GIVEN and not _lab_was_up:
+        pytest.fail(
+            "CALLMAYBE_TEST_INVENTORY names nodes of a lab, and no lab is up; bring it up or unset the variable",
+            pytrace=False,
+        )
     if not _lab_was_up:
         playbook("lab_up")
     yield Lab()
@@ -48,6 +54,8 @@ def lab(_lab_was_up):
 @pytest.fixture(scope="session")
 def _prepared(_lab_was_up):
     """The packages that a lab needs of the host, and its image: these stay."""
+    if GIVEN:
+        pytest.skip("CALLMAYBE_TEST_INVENTORY is given, so the lab is left alone; unset it to run this test")
     if not _lab_was_up:
         playbook("lab_up")
         playbook("lab_down")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 STATE = Path("/var/lib/callmaybe/lab")
 BIN = ROOT / ".venv/bin"
+# Whoever gives an inventory has a lab, which is not the tests' to bring up or take down.
+GIVEN = "CALLMAYBE_TEST_INVENTORY" in os.environ
 INVENTORY = Path(os.environ.get("CALLMAYBE_TEST_INVENTORY", ROOT / "inventory/lab.yml")).resolve()
 ADDRESSES = {
     name: str(own["ansible_host"]) for name, own in yaml.safe_load(INVENTORY.read_text())["nodes"]["hosts"].items()

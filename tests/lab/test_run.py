@@ -66,7 +66,7 @@ def run(path: Path, *arguments: str | Path) -> tuple[int, str, str]:
     """Exit status, output and errors of `callmaybe test`."""
     process = start(path, *arguments)
     try:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=300 + AHEAD_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # it heals, and says how far it came
         out, err = process.communicate(timeout=120)
@@ -132,6 +132,48 @@ def test_redis_with_min_replicas_loses_the_first_seconds_at_most(lab: Lab, scena
     # a replica is bad after max-lag 1 s, counted in whole seconds, and looked at once a second
     assert losses["last_lost_after_s"].get("cut-1", 0.0) <= 4.0
     assert losses["acknowledged_count"] > 200
+
+
+def shipped(folder: Path, name: str, duration: str, faults: list[dict[str, object]], **more: object) -> Path:
+    """Writes a scenario that is shipped, with less time and these faults."""
+    content = yaml.safe_load((ROOT / "scenarios" / f"{name}.yml").read_text())
+    content["workload"]["duration"] = duration
+    path = folder / f"test-{name}.yml"
+    path.write_text(yaml.safe_dump(content | {"faults": faults} | more))
+    return path
+
+
+@pytest.fixture(scope="module")
+def postgresql(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for two of PostgreSQL's scenarios, which share its packages."""
+    yield tmp_path_factory.mktemp("postgresql")
+    playbook("teardown", db="postgresql")
+    for runs in STORE.glob("test-postgresql-*"):
+        shutil.rmtree(runs)
+
+
+def test_one_postgresql_keeps_writes_whose_answers_did_not_arrive(postgresql: Path) -> None:
+    cut = {"fault": "partition", "topology": "one-way", "from": "first", "to": "clients", "ports": ["tcp 5432"]}
+    path = shipped(postgresql, "postgresql-single", "7s", [{"at": "2s", "for": "3s", **cut}])
+    status, out, err = run(path)
+    assert status == 0, out + err
+    writes = read(path, "results.json")["checkers"]["lost-writes"]
+    assert writes["lost_count"] == 0
+    assert 0 < writes["recovered_count"] <= 2 * len(NODES)  # a client's first in the cut; later ones find no connection
+
+
+def test_postgresql_loses_what_the_old_primary_acknowledged(postgresql: Path) -> None:
+    cut = {"at": "1s", "for": "20s", "fault": "partition", "topology": "halves"}
+    acts = [{"at": "6s", "do": "promote", "targets": "all"}, {"after": "cut-1", "do": "rejoin", "targets": "all"}]
+    path = shipped(postgresql, "postgresql-async-failover", "22s", [cut], operator=acts)
+    # so that a standby notices well before it is promoted, and is promoted well before the cut ends
+    quick = inventory(postgresql, arm_ahead_s=AHEAD_S, postgresql_silence_s=2)
+    status, out, err = run(path, "-i", quick)
+    assert status == 1, out + err
+    writes = read(path, "results.json")["checkers"]["lost-writes"]
+    assert writes["lost_count"] > 50
+    assert writes["lost_by_node"].keys() <= set(NODES[:2])
+    assert not [action for action in read(path, "faults.json")["actions"] if "failed" in action]
 
 
 EVERY_FAULT = [

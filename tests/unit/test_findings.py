@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from analysis.judge import judge
+from callmaybe.commands import matrix as command
 from callmaybe.findings import is_as_wanted, make_table, read_finding
 from callmaybe.scenario import Expect, Published, Scenario, Workload
 from tests.unit.synthetic_run import make_run
@@ -56,3 +58,47 @@ def test_what_could_not_run_is_in_the_table(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_verdict_is_no_finding(tmp_path: Path) -> None:
     assert read_finding(make_run(tmp_path / "20261121T000000Z")) is None
+
+
+def matrix(monkeypatch: pytest.MonkeyPatch, store: Path, *words: str) -> tuple[Result, str]:
+    """Runs `callmaybe matrix` on a store of its own; returns its result, and the table."""
+    monkeypatch.setattr(command, "STORE", store)
+    table = store / "table.md"
+    done = CliRunner().invoke(command.matrix, [*words, "--table", str(table)])
+    return done, table.read_text(encoding="utf-8")
+
+
+def test_a_table_of_runs_that_were_counts_those_that_ended_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "redis-sentinel"
+    judged(folder, 1, loses=True)
+    judged(folder, 2, loses=True)
+    early = make_run(folder / "20261123T000000Z")
+    done, table = matrix(monkeypatch, tmp_path, "redis-sentinel", "--no-run", "--runs", "2")
+    assert "| 1 of 2 invalid, 1 of 2 could not run |" in table
+    assert f"- `redis-sentinel`: could not run: there is no verdict in `{early}`" in table
+    assert done.exit_code == 3
+    done, table = matrix(monkeypatch, tmp_path, "redis-sentinel", "redis-sentinel-safe", "--no-run", "--runs", "1")
+    assert "| 1 of 1 could not run |" in table
+    assert "| not run |" in table
+
+
+def test_runs_of_a_matrix_have_the_time_to_arm_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def run(*words: object) -> None:
+        told.append(words)
+        judged(tmp_path / "redis-sentinel", len(told), loses=True)
+
+    monkeypatch.setattr(command, "run_scenario", run)
+    monkeypatch.setattr(command, "run_playbook", lambda *_, **__: None)
+    hosts = tmp_path / "hosts.yml"
+    hosts.touch()
+    asked = ("redis-sentinel", "--ahead", "30", "--runs", "2", "--seed", "5", "-i", str(hosts), "--target", "five")
+    done, table = matrix(monkeypatch, tmp_path, *asked)
+    assert [words[1:] for words in told] == [(hosts, "five", 5, 30.0), (hosts, "five", 6, 30.0)]
+    assert "| 2 of 2 invalid |" in table
+    assert done.exit_code == 0

@@ -6,10 +6,12 @@ import struct
 import pytest
 
 from jepsen_modules.module_utils.jepsen_nfqueue import (
+    CONFIG,
     PACKET,
     attribute,
     begin_verdict,
     changed_verdict,
+    close_queue,
     end_verdict,
     message,
     queue_rule,
@@ -57,6 +59,12 @@ def test_a_verdict_says_its_length_queue_number_and_mark():
     assert struct.unpack_from("=I", changed)[0] == len(changed)
     assert changed[20:40] == whole[20:]
     assert changed[40:] == attribute(10, b"abc")
+
+
+def test_a_queue_lets_pass_what_finds_no_room_before_it_has_none():
+    one = struct.pack("!I", 1)  # NFQA_CFG_F_FAIL_OPEN; attributes: 3 is the length, 4 which flags, 5 their values
+    flag = message(CONFIG, 0, 0, 19011, attribute(5, one) + attribute(4, one))
+    assert close_queue(19011) == flag + message(CONFIG, 0, 0, 19011, attribute(3, bytes(4)))
 
 
 def test_a_rule_is_tried_by_leaving_out_the_end_of_its_transaction():

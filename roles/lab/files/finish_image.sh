@@ -8,6 +8,9 @@ echo 'admin ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/admin"
 chmod 0440 "$root/etc/sudoers.d/admin"
 install -d -o 1000 -g 1000 -m 0700 "$root/home/admin/.ssh"
 
+# The image has no manuals, but Java's package links its own there, and fails where there is no such folder.
+mkdir -p "$root/usr/share/man/man1"
+
 # Each lab brings its own host key.
 rm -f "$root"/etc/ssh/ssh_host_*
 mkdir -p "$root/etc/ssh/sshd_config.d"
