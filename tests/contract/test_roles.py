@@ -1,6 +1,7 @@
 """Every database's role keeps the contract: verbs, specifications, defaults, variants, templates that render."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -291,3 +292,38 @@ def contracts(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return {host: json.loads((folder / f"{host}.json").read_text(encoding="utf-8")) for host in inventory}
+
+
+START = """
+- hosts: localhost
+  gather_facts: false
+  connection: local
+  environment: {{PATH: "{folder}:/usr/bin:/bin"}}
+  tasks:
+    - ansible.builtin.include_role: {{name: db, tasks_from: start}}
+      vars: {{db_contract: {{services: [example], logs: {{"{folder}/new.log": new.log, "{folder}/old.log": old.log}}}}}}
+"""
+# A service that says why it does not start in a file, as RabbitMQ does.
+PROGRAMS = {
+    "systemctl": '[ "$1" != is-active ] || exit 3; [ "$1" != start ] || { echo out of luck >>$0.d/new.log; exit 1; }',
+    "journalctl": "echo control process exited",
+}
+
+
+def test_a_service_that_does_not_start_shows_its_journal_and_what_it_wrote_into_its_logs(tmp_path: Path) -> None:
+    for name, text in PROGRAMS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text.replace('$0.d', str(tmp_path))}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    old = tmp_path / "old.log"
+    old.write_text("long ago\n", encoding="utf-8")
+    os.utime(old, (1, 1))
+    play = tmp_path / "start.yml"
+    play.write_text(START.format(folder=tmp_path), encoding="utf-8")
+    command = [ROOT / ".venv/bin/ansible-playbook", play]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "example did not start; its journal ends:" in said
+    assert "control process exited" in said
+    assert "out of luck" in said
+    assert "long ago" not in said

@@ -31,6 +31,8 @@ class Database:
 
 
 ELASTICSEARCH = "http://$(hostname -I | cut -d' ' -f1):9200/jepsen/element/k"  # it listens on the node's own address
+KAFKA = "timeout 30 java -Xmx64m -cp '/opt/jepsen-kafka/lib/*'"
+BROKER = "$(sed -n 's/^host.name=//p' /etc/kafka/server.properties):9092 --topic jepsen"
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
 
 DATABASES = {
@@ -65,6 +67,14 @@ DATABASES = {
         unit="mariadb",
         write="mariadb jepsen -e 'CREATE OR REPLACE TABLE t (v INT KEY); INSERT INTO t VALUES (1)' && echo wrote",
         read="mariadb -N jepsen -e 'SELECT v FROM t' 2>/dev/null",
+    ),
+    "kafka": Database(
+        processes=frozenset({"java"}),
+        version="0.8.0",
+        port=9092,
+        unit="kafka",
+        write=f"echo v | {KAFKA} kafka.producer.ConsoleProducer --sync --broker-list {BROKER} >/dev/null && echo wrote",
+        read=f"{KAFKA} kafka.tools.SimpleConsumerShell --offset -2 --no-wait-at-logend --broker-list {BROKER} | grep v",
     ),
     "postgresql": Database(
         processes=frozenset({"postgres"}),

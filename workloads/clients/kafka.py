@@ -16,6 +16,7 @@ from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.inputs import Cluster, parse_options
 
 POLL_MS = 200
+NO_LEADER = -1
 CERTAIN = (
     kafka_errors.NotLeaderForPartitionError,
     kafka_errors.LeaderNotAvailableError,
@@ -55,7 +56,7 @@ class KafkaSet(Client):
         """Makes a producer, if there is none, and has it know the partition's leader."""
         if not self._producer:
             self._producer = KafkaProducer(
-                **self._common(),
+                **self._common(self.node),
                 acks="all",
                 retries=0,
                 enable_idempotence=False,
@@ -90,20 +91,37 @@ class KafkaSet(Client):
         self._producer = None
 
     def recovered(self) -> str | None:
-        """Waits until the node's broker knows a leader, and that one answers."""
-        consumer = self._consumer()
+        """Waits until all brokers name the same leader, and that one answers.
+
+        One that was deposed while it was cut off goes on for a moment after the heal, and would answer reads with what
+        is no longer there.
+        """
+        leaders = {node: self._leader_by(node) for node in self.cluster.nodes}
+        if len(set(leaders.values())) > 1 or None in leaders.values():
+            return f"who leads: {', '.join(f'broker {leader} by {node}' for node, leader in leaders.items())}"
+        consumer = self._consumer(self.node)
         try:
             consumer.end_offsets([self._partition])
         finally:
             consumer.close(autocommit=False)
         return None
 
+    def _leader_by(self, node: str) -> int | None:
+        """The number of the broker that leads, by the account of a node's own; None for none."""
+        consumer = self._consumer(node)
+        try:
+            consumer.partitions_for_topic(self._options.topic)
+            leader: int | None = consumer._client.cluster.leader_for_partition(self._partition)  # noqa: SLF001
+        finally:
+            consumer.close(autocommit=False)
+        return None if leader == NO_LEADER else leader
+
     def _read(self) -> list[int]:
         """Reads the partition from its begin to the end that it had when asked."""
         deadline = time.monotonic() + self.timeout_s
         prefix = f"{self.run} ".encode()
         found: list[int] = []
-        consumer = self._consumer()
+        consumer = self._consumer(self.node)
         try:
             end = consumer.end_offsets([self._partition])[self._partition]
             consumer.assign([self._partition])
@@ -117,14 +135,14 @@ class KafkaSet(Client):
             consumer.close(autocommit=False)
         return found
 
-    def _consumer(self) -> KafkaConsumer:
+    def _consumer(self, node: str) -> KafkaConsumer:
         return KafkaConsumer(
-            **self._common(), group_id=None, enable_auto_commit=False, consumer_timeout_ms=self._timeout_ms
+            **self._common(node), group_id=None, enable_auto_commit=False, consumer_timeout_ms=self._timeout_ms
         )
 
-    def _common(self) -> dict[str, Any]:
+    def _common(self, node: str) -> dict[str, Any]:
         return {
-            "bootstrap_servers": [f"{self.cluster.nodes[self.node]}:{self._options.port}"],
+            "bootstrap_servers": [f"{self.cluster.nodes[node]}:{self._options.port}"],
             "api_version": _protocol(self._options.release),
             "allow_auto_create_topics": False,
             "bootstrap_timeout_ms": self._timeout_ms,
