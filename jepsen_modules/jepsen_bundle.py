@@ -9,7 +9,7 @@ short_description: Make one archive of what a server needs from a Maven reposito
 description:
   - Runs where Maven is, usually on the controller, once for all nodes; Maven's own settings and mirrors hold.
   - Every file is held against its SHA-256 before anything is made of it. The archive appears whole or not at all.
-  - Jars come into C(lib/). An artifact of type C(tar.gz) or C(zip) is a distribution: it is unpacked, without the
+  - Jars come into C(lib/). An artifact of type C(tar.gz) or C(zip) is a distribution; it is unpacked, without the
     folder at its top.
 options:
   name:

@@ -35,6 +35,7 @@ options:
       - For I(topology=isolate), the node, and for I(topology=bridge), the one in the middle; one is drawn by I(seed)
         where it is absent.
       - A target, such as C(n3), C(primary), C(minority) or C(40%).
+      - C(middle), for I(topology=bridge), is the node in the middle of all; those before it are one side.
     type: raw
     aliases: [bridge]
   from:

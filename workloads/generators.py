@@ -33,13 +33,17 @@ class Task(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """The endless operations of a client, and what it asks last, until that is ok and has nothing more to say."""
+    """The endless operations of a client, and what it asks last, one after the other.
+
+    Each of those is asked until it is ok and has nothing more to say.
+    """
 
     operations: Callable[[Task], Iterator[Invocation]]
-    final: Invocation | None
+    final: tuple[Invocation, ...]
 
 
 READ = Invocation("read", None)
+COPY = Invocation("copy", None)  # what one node has for itself, whatever the others have
 REGISTER_VALUES = 5  # few, so that writes of different clients meet in compare-and-sets and reads
 REGISTER_FUNCTIONS = ("read", "write", "cas")
 ENQUEUED = 2 / 3  # of what a queue is asked
@@ -102,12 +106,13 @@ def skewed_inserts(task: Task) -> Iterator[Invocation]:
 
 
 WORKLOADS = {
-    "bank": Workload(bank_operations, READ),
-    "list-cas": Workload(adds, READ),
-    "mutex": Workload(lock_operations, None),
-    "queue": Workload(queue_operations, Invocation("drain", None)),
-    "register": Workload(register_operations, READ),
-    "set": Workload(adds, READ),
-    "write-skew": Workload(skewed_inserts, None),
+    "bank": Workload(bank_operations, (READ,)),
+    "list-cas": Workload(adds, (READ,)),
+    "mutex": Workload(lock_operations, ()),
+    "queue": Workload(queue_operations, (Invocation("drain", None),)),
+    "register": Workload(register_operations, (READ,)),
+    "set": Workload(adds, (READ,)),
+    "set-copies": Workload(adds, (READ, COPY)),
+    "write-skew": Workload(skewed_inserts, ()),
 }
 """Name of a workload: what it asks."""

@@ -2,6 +2,7 @@
 
 from workloads.clients.base import Client
 from workloads.clients.consul import ConsulRegister
+from workloads.clients.elasticsearch import ElasticsearchSet
 from workloads.clients.etcd import EtcdRegister, EtcdSet
 from workloads.clients.galera import GaleraBank, GaleraSet, GaleraWriteSkew
 from workloads.clients.kafka import KafkaSet
@@ -15,6 +16,7 @@ from workloads.generators import WORKLOADS
 
 CLIENTS: dict[str, dict[str, type[Client]]] = {
     "consul": {"register": ConsulRegister},
+    "elasticsearch": {"set": ElasticsearchSet, "set-copies": ElasticsearchSet},
     "etcd": {"register": EtcdRegister, "set": EtcdSet},
     "galera": {"bank": GaleraBank, "set": GaleraSet, "write-skew": GaleraWriteSkew},
     "kafka": {"set": KafkaSet},

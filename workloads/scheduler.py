@@ -45,7 +45,7 @@ class Scheduler:
     def __init__(  # noqa: PLR0913, PLR0917  (the parts of a run)
         self,
         spec: WorkloadSpec,
-        final: Invocation | None,
+        final: Sequence[Invocation],
         windows: Sequence[Window],
         workers: Sequence[Worker],
         recorder: Recorder,
@@ -195,21 +195,26 @@ class Scheduler:
         return None
 
     def _ask_last(self, worker: Worker) -> None:
-        """Asks for the final state over a new connection; without it there is no verdict, so it is tried some times.
-
-        A queue gives its content in parts, the last of which is empty; so does nothing else ask again after an answer.
-        """
+        """Asks for the final state over a new connection; without it there is no verdict, so it is tried some times."""
         worker.client.close()
-        until_s, tries = self._clock.elapsed_s() + DRAIN_S, 0
-        while self._final and tries < FINAL_TRIES and self._clock.elapsed_s() < until_s:
-            completion = self._perform(worker, self._final)
+        until_s = self._clock.elapsed_s() + DRAIN_S
+        for final in self._final:
+            self._ask_until_answered(worker, final, until_s)
+            if worker.given_up:
+                return
+
+    def _ask_until_answered(self, worker: Worker, final: Invocation, until_s: float) -> None:
+        """A queue gives its content in parts, the last one empty; nothing else is asked again once it has answered."""
+        tries = 0
+        while tries < FINAL_TRIES and self._clock.elapsed_s() < until_s:
+            completion = self._perform(worker, final)
             if not completion:
                 return
             if completion.type != "ok":
                 tries += 1
                 if self._stop.wait(FINAL_PAUSE_S):
                     return
-            elif self._final.f != "drain" or not completion.value:
+            elif final.f != "drain" or not completion.value:
                 return
 
 

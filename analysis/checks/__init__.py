@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analysis.checks import (
     bank,
     counter,
+    divergence,
     exceptions,
     final_set,
     g2,
@@ -35,6 +36,7 @@ CHECKS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "bank": bank.check,
     "long-fork": long_fork.check,
     "g2": g2.check,
+    "divergence": divergence.check,
     "stats": stats.check,
     "exceptions": exceptions.check,
     "log-file-pattern": log_file_pattern.check,

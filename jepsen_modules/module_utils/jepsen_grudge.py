@@ -23,6 +23,7 @@ from ansible.module_utils.jepsen_target import (
 
 Cut = Tuple[Dict[str, List[str]], str]  # a grudge and its title
 FLAPS_LIMIT = 100
+MIDDLE = "middle"
 
 
 class GrudgeError(FaultError, ValueError):
@@ -129,13 +130,18 @@ def _groups(nodes: list[str], options: dict[str, Any], _seed: int) -> Cut:
 
 
 def _bridge(nodes: list[str], options: dict[str, Any], seed: int) -> Cut:
-    """Drawn halves that do not hear each other, and one node, ``node`` or a drawn one, between all."""
+    """Drawn halves that do not hear each other, and one node, ``node`` or a drawn one, between all.
+
+    With ``middle`` nothing is drawn: it is the node in the middle of all, with those before it on one side.
+    """
     if len(nodes) < 3:
         raise GrudgeError(f"bridge needs at least three nodes, one between two sides, and was given {' '.join(nodes)}")
-    bridges = _targets("node", {"node": "one", **options}, nodes, seed)
+    in_order = options.get("node") == MIDDLE and MIDDLE not in nodes
+    middle = nodes[(len(nodes) - 1) // 2]
+    bridges = [middle] if in_order else _targets("node", {"node": "one", **options}, nodes, seed)
     if len(bridges) > 1:
         raise GrudgeError(f"bridge has one node in the middle, and node is {' '.join(bridges)}")
-    sides = [node for node in shuffled(nodes, seed) if node not in bridges]
+    sides = [node for node in (nodes if in_order else shuffled(nodes, seed)) if node not in bridges]
     one = sides[: len(sides) // 2]
     groups = [[n for n in nodes if n in one], [n for n in nodes if n in sides and n not in one]]
     return complete_grudge(groups, nodes), f"{_title(groups)} (bridge: {bridges[0]})"
@@ -218,8 +224,8 @@ def make_grudge(  # noqa: PLR0913 - whatever any topology may need
         topology: a name in ``TOPOLOGIES``.
         nodes: names of all nodes, at least two; halves takes the first ones in this order.
         options: of the topology: ``groups``; ``node`` of isolate and bridge; ``from``, ``to`` of one-way. All but
-            ``groups`` are targets, as ``resolve_targets`` takes them; ``from`` or ``to`` may be ``clients``. None is as
-            absent.
+            ``groups`` are targets, as ``resolve_targets`` takes them; ``from`` or ``to`` may be ``clients``, and
+            ``node`` of bridge may be ``middle``. None is as absent.
         seed: integer of all draws.
         groups: what targets may refer to, as in ``resolve_targets``.
         primaries: likewise.

@@ -222,6 +222,32 @@ def test_zookeeper_numbers_its_servers_as_the_inventory_has_them(kind: str, rend
         assert contract["client"] == {"port": 2181, "sync": False}
 
 
+@pytest.mark.parametrize(
+    ("variant", "peers", "unlike"),
+    [
+        ("default", '"2001:db8::1:9300", "2001:db8::2:9300"', "bin/elasticsearch"),
+        ("6.8", '"[2001:db8::1]:9300", "[2001:db8::2]:9300"', "patched"),
+        ("modern", '"[2001:db8::1]:9300", "[2001:db8::2]:9300"', "patched"),
+    ],
+)
+def test_elasticsearch_finds_its_nodes_and_is_started_as_each_release_wants(
+    variant: str, peers: str, unlike: str, tmp_path: Path
+) -> None:
+    inventory = INVENTORIES["ipv6"]
+    for host, contract in contracts("elasticsearch", inventory, tmp_path, variant).items():
+        text = {Path(file["path"]).name: file["content"] for file in contract["files"]}
+        settings, unit = yaml.safe_load(text["elasticsearch.yml"]), text["elasticsearch.service"]
+        zen = variant != "modern"
+        assert f"[{peers}, " in text["elasticsearch.yml"]
+        assert settings["node.name"] == host
+        assert settings.get("discovery.zen.minimum_master_nodes") == (3 if zen else None)
+        assert settings.get("cluster.initial_master_nodes") == (None if zen else list(inventory))
+        assert unlike not in unit
+        assert ("/opt/jepsen-elasticsearch/patched:" in unit) == (variant == "default")
+        assert ("exec /opt/jepsen-elasticsearch/bin/elasticsearch" in unit) == (variant == "modern")
+        assert contract["client"]["type"] == ("element" if zen else "-")
+
+
 @pytest.mark.parametrize(("variant", "servers"), [("default", 5), ("sync", 5), ("single", 1)])
 def test_postgresql_has_a_server_and_synchronous_standbys_where_the_variant_says_so(
     variant: str, servers: int, tmp_path: Path

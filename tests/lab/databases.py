@@ -32,6 +32,14 @@ class Database:
     first_is_primary: bool = False
 
 
+# It listens on the node's own address; a node has no curl.
+ELASTICSEARCH = (
+    "python3 -c 'import sys, urllib.request as u; from urllib.error import HTTPError\n"
+    "url, data = sys.argv[1], sys.argv[2:]\n"
+    'request = u.Request(url, data[0].encode(), method="PUT") if data else url\n'
+    "try: print(u.urlopen(request, timeout=10).read().decode())\n"
+    'except HTTPError: pass\' http://$(hostname -I | cut -d" " -f1):9200/jepsen/element/k'
+)
 KAFKA = "timeout 30 java -Xmx64m -cp '/opt/jepsen-kafka/lib/*'"
 BROKER = "$(sed -n 's/^host.name=//p' /etc/kafka/server.properties):9092 --topic jepsen"
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
@@ -44,6 +52,14 @@ DATABASES = {
         unit="consul",
         write="consul kv put k v >/dev/null && echo wrote",
         read="consul kv get k 2>/dev/null",
+    ),
+    "elasticsearch": Database(
+        processes=frozenset({"java"}),
+        version="1.1.0",
+        port=9200,
+        unit="elasticsearch",
+        write=f"{ELASTICSEARCH} '{{\"value\": 1}}' | grep -q created && echo wrote",
+        read=f"{ELASTICSEARCH}/_source",
     ),
     "etcd": Database(
         processes=frozenset({"etcd"}),

@@ -119,6 +119,15 @@ def test_a_bridge_hears_and_is_heard_by_all_and_the_sides_are_apart(nodes, seed,
     assert grudge == complete_grudge([one, other], nodes)
 
 
+@given(nodes=node_lists.filter(lambda nodes: len(nodes) > 2 and "middle" not in nodes), seed=seeds)
+def test_a_bridge_in_the_middle_has_the_nodes_in_their_order_whatever_is_drawn(nodes, seed):
+    grudge, title = make_grudge("bridge", nodes, {"node": "middle"}, seed)
+    half = (len(nodes) - 1) // 2
+    one, other = nodes[:half], nodes[half + 1 :]
+    assert title == f"{' '.join(one)} | {' '.join(other)} (bridge: {nodes[half]})"
+    assert grudge == complete_grudge([one, other], nodes)
+
+
 @given(nodes=st.integers(3, 40).map(lambda count: [f"n{i}" for i in range(count)]), seed=seeds)
 def test_in_a_ring_every_node_sees_a_majority_and_no_two_the_same(nodes, seed):
     grudge, _ = make_grudge("majorities-ring", nodes, {}, seed)

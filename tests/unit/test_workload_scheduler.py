@@ -73,7 +73,7 @@ class Run:
             for i, client in enumerate(self.clients)
         ]
         nemesis = Nemesis(self.folder, windows or [], recorder)
-        self.scheduler = Scheduler(self.spec, READ, windows or [], workers, recorder, clock, self.status, nemesis)
+        self.scheduler = Scheduler(self.spec, (READ,), windows or [], workers, recorder, clock, self.status, nemesis)
         try:
             self.scheduler.run()
         finally:
@@ -235,7 +235,9 @@ class QueueInMemory(SetInMemory):
         return [self.elements.pop() for _ in range(min(2, len(self.elements)))]
 
 
-def lead(run: Run, clients: list[SetInMemory], final: Invocation | None, task: Callable[[Task], object]) -> History:
+def lead(
+    run: Run, clients: list[SetInMemory], final: tuple[Invocation, ...], task: Callable[[Task], object]
+) -> History:
     """Leads these clients, each with a task's operations."""
     clock = RunClock(time.time_ns() + 50_000_000)
     recorder = Recorder(run.folder / "history.jsonl", clock)
@@ -266,7 +268,7 @@ def test_a_queue_is_drained_until_it_is_empty_by_every_client(tmp_path: Path) ->
 
     run = Run(tmp_path, nothing)
     clients = [QueueInMemory(node, run.elements, break_once) for node in CLUSTER.nodes]
-    history = lead(run, clients, Invocation("drain", None), adds)
+    history = lead(run, clients, (Invocation("drain", None),), adds)
     added = {call.invoke.value for call in history.calls if call.invoke.f == "add"}
     drains = [call for call in history.calls if call.invoke.f == "drain"]
     told = [call.completion for call in drains if call.completion]
@@ -294,7 +296,7 @@ class LockInMemory(SetInMemory):
 def test_who_got_the_lock_holds_it_and_the_others_go_on_asking(tmp_path: Path) -> None:
     run = Run(tmp_path, nothing, duration_s=0.6, rate=60.0, hold_s=0.25)
     clients = [LockInMemory(node, run.elements, nothing) for node in CLUSTER.nodes]
-    history = lead(run, clients, None, lock_operations)
+    history = lead(run, clients, (), lock_operations)
     ended = [call for call in history.calls if call.completion and call.completion.type == "ok"]
     got, gave = ([call for call in ended if call.invoke.f == f] for f in ("acquire", "release"))
     assert len(got) >= 2
@@ -305,3 +307,26 @@ def test_who_got_the_lock_holds_it_and_the_others_go_on_asking(tmp_path: Path) -
     assert {call.invoke.f for call in history.calls} == {"acquire", "release"}, "nothing is asked last"
     still = got[len(gave) :]
     assert run.status.holders == [call.node for call in still]
+
+
+class CopyInMemory(SetInMemory):
+    """Says what its own node has; n2 cannot, once."""
+
+    refusals = 1
+
+    def invoke(self, f: str, value: Value) -> Value:
+        if f != "copy":
+            return super().invoke(f, value)
+        if self.node == "n2" and self.refusals:
+            self.refusals -= 1
+            raise ConnectionResetError("gone")
+        return [len(self.node)]
+
+
+def test_what_is_asked_last_is_asked_one_after_the_other_each_until_it_is_answered(tmp_path: Path) -> None:
+    run = Run(tmp_path, nothing)
+    clients: list[SetInMemory] = [CopyInMemory(node, run.elements, nothing) for node in CLUSTER.nodes]
+    history = lead(run, clients, (READ, Invocation("copy", None)), adds)
+    last = [(c.node, c.invoke.f, c.completion.type) for c in history.calls if c.completion and c.invoke.f != "add"]
+    assert [(f, end) for node, f, end in last if node == "n1"] == [("read", "ok"), ("copy", "ok")]
+    assert [(f, end) for node, f, end in last if node == "n2"] == [("read", "ok"), ("copy", "fail"), ("copy", "ok")]

@@ -9,6 +9,7 @@ Value: TypeAlias = int | str | list[int] | dict[str, int | str] | None
 """What an operation asks or answers: an element or a register's value, `[old, new]`, a set's elements, the balances of
 accounts, a transfer, or nothing."""
 
+READS = frozenset({"read", "copy"})  # functions that change nothing, so that without an answer they failed
 ERROR_LENGTH = 200  # characters of an error that go into the history
 
 
@@ -89,7 +90,7 @@ def complete(client: Client, f: str, value: Value) -> Completion:
         return Completion("fail", value, describe(error.__cause__ or error))
     except Exception as error:  # noqa: BLE001  (what is not known to be certain is unknown)
         client.close()
-        return Completion("fail" if f == "read" else "info", value, describe(error))
+        return Completion("fail" if f in READS else "info", value, describe(error))
 
 
 def describe(error: BaseException) -> str:
