@@ -43,6 +43,8 @@ class Server:
                 data = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Type", "application/json")
+                self.send_header("X-Elastic-Product", "Elasticsearch")  # else the official client refuses it
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -94,13 +96,20 @@ def server() -> Iterator[Server]:
     running.close()
 
 
-@pytest.fixture
-def make(server: Server) -> Iterator[Callable[..., ElasticsearchSet]]:
+@pytest.fixture(params=[False, True], ids=["http", "official"])
+def make(server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., ElasticsearchSet]]:
     made: list[ElasticsearchSet] = []
 
     def one(run: str = RUN, **options: Any) -> ElasticsearchSet:
         nodes = dict.fromkeys(("n1", "n2", "n3"), "127.0.0.1")
-        made.append(ElasticsearchSet("n1", Cluster("elasticsearch", nodes, {"port": server.port} | options), 0.5, run))
+        made.append(
+            ElasticsearchSet(
+                "n1",
+                Cluster("elasticsearch", nodes, {"port": server.port, "official": request.param} | options),
+                0.5,
+                run,
+            )
+        )
         return made[-1]
 
     yield one

@@ -1,7 +1,7 @@
-"""Elasticsearch: each client asks its own node for documents of one index, over plain HTTP.
+"""Elasticsearch: each client asks its own node for documents of one index.
 
-The same few calls for all releases from 1.1 to 9, so that what differs is the server. The official client would be
-another for each of them: it asks first which release it talks to and refuses most, and by itself it tries three times.
+The same few calls for all releases from 1.1 to 9, so that what differs is the server: by the official client where that
+knows the server, which is from 8.0 on, and by plain HTTP before.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ import msgspec
 import requests
 
 from workloads.clients.base import Client, NotAppliedError, Value
+from workloads.clients.elasticsearch_official import Answered, OfficialNode
 from workloads.clients.http_node import HttpNode
 from workloads.inputs import Cluster, parse_options
 
@@ -23,12 +24,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         index: the index, which the role has made.
         type: of its documents, which servers before 7.0 want; `-` for none.
+        official: whether the official client is used; it refuses servers before 8.0.
         ids: `own`: the client names a document after its element; `generated`: the node that it asks does.
     """
 
     port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 9200
     index: str = "jepsen"
     type: str = "-"
+    official: bool = False
     ids: Literal["own", "generated"] = "own"
 
 
@@ -46,7 +49,7 @@ class ElasticsearchSet(Client):
     def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
         super().__init__(node, cluster, timeout_s, run)
         self._options = parse_options(cluster.client, Options)
-        self._open_node: HttpNode | None = None
+        self._open_node: HttpNode | OfficialNode | None = None
 
     def open(self) -> None:
         """Leaves connecting to the first call, which says so if nothing could be sent."""
@@ -79,13 +82,14 @@ class ElasticsearchSet(Client):
         return None if health["status"] == "green" else f"all copies, and the index is {health['status']}"
 
     @property
-    def _node(self) -> HttpNode:
+    def _node(self) -> HttpNode | OfficialNode:
         if not self._open_node:
             self._open_node = self._new_node()
         return self._open_node
 
-    def _new_node(self) -> HttpNode:
-        return HttpNode(self.cluster.nodes[self.node], self._options.port, self.timeout_s)
+    def _new_node(self) -> HttpNode | OfficialNode:
+        kind = OfficialNode if self._options.official else HttpNode
+        return kind(self.cluster.nodes[self.node], self._options.port, self.timeout_s)
 
     def _add(self, element: int) -> None:
         index, kind = self._options.index, "_doc" if self._options.type == "-" else self._options.type
@@ -139,7 +143,7 @@ class ElasticsearchSet(Client):
         return [int(hit["sort"][0]) for hit in answer["hits"]["hits"]]
 
 
-def _answer(response: requests.Response) -> dict[str, Any]:
+def _answer(response: requests.Response | Answered) -> dict[str, Any]:
     """Returns what a server answered.
 
     Raises:

@@ -4,6 +4,7 @@ All writes ask for acks=all: the leader answers once all copies that it counts a
 sent twice (no retries, no idempotent producer), and one record at a time.
 """
 
+import logging
 import time
 from contextlib import suppress
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from kafka import errors as kafka_errors
 
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.inputs import Cluster, parse_options
+
+logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong stands in the history
 
 POLL_MS = 200
 NO_LEADER = -1
