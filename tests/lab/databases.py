@@ -85,7 +85,7 @@ DATABASES = {
         owner="kafka",
         first_is_primary=True,
         write=f"echo v | {KAFKA} kafka.producer.ConsoleProducer --sync --broker-list {BROKER} >/dev/null && echo wrote",
-        read=f"{KAFKA} kafka.tools.SimpleConsumerShell --offset -2 --no-wait-at-logend --broker-list {BROKER} | grep v",
+        read=f"{KAFKA} kafka.tools.SimpleConsumerShell --no-wait-at-logend --broker-list {BROKER} | grep -x v",
     ),
     "postgresql": Database(
         processes=frozenset({"postgres"}),

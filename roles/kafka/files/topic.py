@@ -1,11 +1,14 @@
-"""Asks a broker of Kafka what it knows of a topic's first partition: `topic.py ADDRESS PORT TOPIC`.
+"""Asks a broker of Kafka what it knows of a topic's first partition: `topic.py ADDRESS PORT TOPIC [ZOOKEEPER_PORT]`.
 
 Prints `me=1 leader=1 replicas=1,2,3 isr=1,2,3 brokers=1,2,3,4,5`, what is not known left out. By the protocol's
-Metadata request, version 0, which brokers answer since 0.8.0. Standard library only: nodes have no client.
+Metadata request, version 0, which brokers answer since 0.8.0. With a ZooKeeper the copies in sync (isr) are those that
+its server on that address knows: the leader writes them there, and brokers of 0.8 are not told. Standard library only:
+nodes have no client.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import sys
@@ -14,6 +17,8 @@ from typing import Callable, TypeVar
 T = TypeVar("T")
 
 METADATA, VERSION = 3, 0
+GET_DATA, CLOSE_SESSION = 4, -11  # of ZooKeeper's protocol
+SESSION_MS = 6000
 TIMEOUT_S = 5
 
 
@@ -59,6 +64,32 @@ def ask(address: str, port: int, topic: str) -> Answer:
         return Answer(stream.read(size)[4:])
 
 
+def in_sync(address: str, port: int, topic: str) -> list[int]:
+    """Returns the copies in sync as they stand in ZooKeeper; none where nothing does."""
+    path = f"/brokers/topics/{topic}/partitions/0/state".encode()
+    with socket.create_connection((address, port), TIMEOUT_S) as connection:
+        stream = connection.makefile("rwb")
+
+        def say(data: bytes) -> None:
+            stream.write(struct.pack(">i", len(data)) + data)
+            stream.flush()
+
+        def hear() -> bytes:
+            return stream.read(struct.unpack(">i", stream.read(4))[0])
+
+        say(struct.pack(">iqiqi16x", 0, 0, SESSION_MS, 0, 16))  # a new session
+        hear()
+        say(struct.pack(">iii", 1, GET_DATA, len(path)) + path + b"\0")
+        reply = hear()
+        say(struct.pack(">ii", 2, CLOSE_SESSION))
+    _, _, error = struct.unpack(">iqi", reply[:16])
+    if error:
+        return []
+    (size,) = struct.unpack(">i", reply[16:20])
+    found: list[int] = json.loads(reply[20 : 20 + size])["isr"]
+    return found
+
+
 def listed(numbers: list[int]) -> str:
     """Numbers in their order, with commas."""
     return ",".join(map(str, sorted(numbers)))
@@ -76,7 +107,8 @@ def main() -> None:
             answer.take(">h"), answer.number()
             said.append(f"leader={answer.number()}")
             said.append(f"replicas={listed(answer.many(answer.number))}")
-            said.append(f"isr={listed(answer.many(answer.number))}")
+            isr = answer.many(answer.number)
+            said.append(f"isr={listed(in_sync(address, int(sys.argv[4]), topic) if sys.argv[4:] else isr)}")
     said.append(f"brokers={listed([number for number, _, _ in brokers])}")
     sys.stdout.write(" ".join(said) + "\n")
 
