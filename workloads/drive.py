@@ -21,7 +21,7 @@ from workloads.progress import ProgressFile, Status
 from workloads.recorder import Recorder
 from workloads.registry import find_client
 from workloads.scheduler import Scheduler, Worker, say
-from workloads.watch import INTERRUPTED, Watch
+from workloads.watch import INTERRUPTED, Watch, hold_signals
 
 COULD_NOT_RUN = 3
 LATEST_START_S = 1.0  # after T0: later, the faults would have begun without the workload
@@ -34,6 +34,7 @@ def drive(folder: Path, follow: int | None = None) -> int:
     Raises:
         WorkloadError: It cannot be driven, or not to its end.
     """
+    hold_signals()
     inputs = read_inputs(folder)
     spec, windows = inputs.scenario.workload, inputs.faults.windows
     clock = start_clock(inputs.faults.t0_ns)

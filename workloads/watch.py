@@ -10,8 +10,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PERIOD_S = 1.0
 
 
+def hold_signals() -> None:
+    """Leaves the signals to the watch, which takes them once it has started.
+
+    Call it before anything starts a thread, as some libraries do when they are loaded: a thread of theirs would be
+    given the signal, and the whole process would end of it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 class Watch:
-    """Takes the signals in a thread of its own.
+    """Takes the signals in a thread of its own; hold_signals comes first.
 
     A handler would run between two bytecodes of the main thread, which may hold the very lock that the handler needs
     to tell the other threads. The parent is watched by its number: PR_SET_PDEATHSIG would also fire when only the
@@ -23,10 +32,7 @@ class Watch:
 
         `follow` is a process besides the parent whose end ends the run: who starts this one in the background has a
         parent for it that outlives him.
-
-        Call it before any other thread is started: they all must leave the signals to this one.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._show = show
         self._interrupt = interrupt
         self._parent = os.getppid()

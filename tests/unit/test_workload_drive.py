@@ -232,21 +232,44 @@ def test_killed_it_has_recorded_what_it_had_sent(tmp_path: Path) -> None:
     assert len(history.operations) > 1000
 
 
+THREADED = """
+import sys
+from pathlib import Path
+from workloads.clients import noop
+from workloads.drive import drive
+
+class Threaded(noop.NoopSet):
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, **more)
+        import numpy  # as some libraries do; it starts threads that are not Python's
+
+noop.NoopSet = Threaded
+sys.exit(drive(Path(sys.argv[1])))
+"""
+
+
+def test_threads_of_a_clients_library_do_not_take_the_signals(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", THREADED, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 SENDS = """
 import os, sys, time
 from pathlib import Path
-from workloads import registry
-from workloads.clients.noop import NoopSet
+from workloads.clients import noop
 from workloads.drive import drive
 
 sent = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-class Sends(NoopSet):
+class Sends(noop.NoopSet):
     def invoke(self, f, value):
         os.write(sent, b"%d\\n" % value)
         return value
 
-registry.CLIENTS["noop"]["set"] = Sends
+noop.NoopSet = Sends
 drive(Path(sys.argv[1]))
 """
 
