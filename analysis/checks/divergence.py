@@ -58,7 +58,7 @@ def check(table: Table, windows: Sequence[Window] = ()) -> dict[str, Any]:
         apart = " | ".join(" ".join(nodes) for nodes, _ in groups)
         findings.append(f"the copies disagree on {plural(int(divergent.sum()), 'element')}: {apart}")
     if len(copies) < 2:
-        doubts.append(f"{plural(len(copies), 'copy').replace('copys', 'copies')} read, and it takes two to disagree")
+        doubts.append(f"{'only one' if copies else 'no'} copy was read, and it takes two to disagree")
     elif unread:
         doubts.append(f"nobody could read the copy of {' '.join(unread)}")
     elif not union.any():

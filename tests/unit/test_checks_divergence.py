@@ -100,8 +100,8 @@ def judged(*copies: list[int] | None, until_s: float = 0) -> dict[str, Any]:
         (([0, 1], [0, 1, 2], [0, 1]), False, "the copies disagree on 1 element: n1 n3 | n2"),
         (([0], [1], None), False, "the copies disagree on 2 elements: n1 | n2; nobody could read the copy of n3"),
         (([0, 1], [0, 1], None), "unknown", "nobody could read the copy of n3"),
-        (([0, 1], None, None), "unknown", "1 copy read, and it takes two to disagree"),
-        ((), "unknown", "0 copies read, and it takes two to disagree"),
+        (([0, 1], None, None), "unknown", "only one copy was read, and it takes two to disagree"),
+        ((), "unknown", "no copy was read, and it takes two to disagree"),
         (([], []), "unknown", "all copies are empty, so none could lack anything"),
     ],
 )
