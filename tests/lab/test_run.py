@@ -25,7 +25,7 @@ CUT = {"at": "1s", "for": "4s", "fault": "partition", "topology": "halves"}
 # Long enough for a failover: a Sentinel waits 5 s, and then they vote.
 LONG_CUT = {"at": "2s", "for": "14s", "fault": "partition", "topology": "halves"}
 LONG_LOAD = {"name": "set", "duration": "20s", "rate": 40}
-AHEAD_S = ahead_s(9)
+AHEAD_S = ahead_s(13)
 QUIET_NODE = "nft list table inet jepsen 2>/dev/null"
 
 
