@@ -6,7 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 import requests
 
-from workloads.clients.base import Client, NotAppliedError, Value
+from workloads.clients.base import NotAppliedError, Value
+from workloads.clients.http_client import HttpClient
 from workloads.clients.http_node import HttpNode
 from workloads.inputs import Cluster, parse_options
 
@@ -38,7 +39,7 @@ class Found(NamedTuple):
     modify_index: int
 
 
-class ConsulRegister(Client):
+class ConsulRegister(HttpClient[HttpNode]):
     """A register, one key; the options say how it is read.
 
     Certain are a connection that was not made, a comparison that failed (the body `false`), and "No cluster leader",
@@ -50,10 +51,6 @@ class ConsulRegister(Client):
         super().__init__(node, cluster, timeout_s, run)
         self._path = f"v1/kv/jepsen/{run}/register"
         self._options = parse_options(cluster.client, Options)
-        self._open_node: HttpNode | None = None
-
-    def open(self) -> None:
-        """Leaves connecting to the first call, which says so if nothing could be sent."""
 
     def invoke(self, f: str, value: Value) -> Value:
         """Reads, writes or compares and sets the register."""
@@ -66,12 +63,6 @@ class ConsulRegister(Client):
             raise ConsulError("a write without a comparison was answered with false")
         return value
 
-    def close(self) -> None:
-        """Drops the connection."""
-        if self._open_node:
-            self._open_node.close()
-        self._open_node = None
-
     def recovered(self) -> str | None:
         """Waits until the node answers a consistent read, which takes a leader that a majority follows."""
         node = self._new_node()
@@ -80,12 +71,6 @@ class ConsulRegister(Client):
         finally:
             node.close()
         return None
-
-    @property
-    def _node(self) -> HttpNode:
-        if not self._open_node:
-            self._open_node = self._new_node()
-        return self._open_node
 
     def _new_node(self) -> HttpNode:
         return HttpNode(self.cluster.nodes[self.node], self._options.port, self.timeout_s)

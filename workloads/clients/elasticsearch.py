@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import requests
 
-from workloads.clients.base import Client, NotAppliedError, Value
+from workloads.clients.base import NotAppliedError, Value
 from workloads.clients.elasticsearch_official import Answered, OfficialNode
+from workloads.clients.http_client import HttpClient
 from workloads.clients.http_node import HttpNode
 from workloads.inputs import Cluster, parse_options
 
@@ -39,7 +40,7 @@ class ElasticsearchError(Exception):
     """Elasticsearch did not do it, or not whole; its text is the status and what it said."""
 
 
-class ElasticsearchSet(Client):
+class ElasticsearchSet(HttpClient[HttpNode | OfficialNode]):
     """A set, one document an element, made anew each time and never changed.
 
     Certain is only a connection that was not made. 503 is not: a node that waited for the primary may have sent the
@@ -49,10 +50,6 @@ class ElasticsearchSet(Client):
     def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
         super().__init__(node, cluster, timeout_s, run)
         self._options = parse_options(cluster.client, Options)
-        self._open_node: HttpNode | OfficialNode | None = None
-
-    def open(self) -> None:
-        """Leaves connecting to the first call, which says so if nothing could be sent."""
 
     def invoke(self, f: str, value: Value) -> Value:
         """Adds an element, or reads all: those of the primary (`read`), or of the copy on this node (`copy`)."""
@@ -60,12 +57,6 @@ class ElasticsearchSet(Client):
             self._add(int(str(value)))
             return value
         return self._read("_only_local" if f == "copy" else self._at_primary())
-
-    def close(self) -> None:
-        """Drops the connection."""
-        if self._open_node:
-            self._open_node.close()
-        self._open_node = None
 
     def recovered(self) -> str | None:
         """Waits until the node, by its own account, knows all nodes, a master, and that all copies are there."""
@@ -80,12 +71,6 @@ class ElasticsearchSet(Client):
         if not state.get("master_node"):
             return "a master"
         return None if health["status"] == "green" else f"all copies, and the index is {health['status']}"
-
-    @property
-    def _node(self) -> HttpNode | OfficialNode:
-        if not self._open_node:
-            self._open_node = self._new_node()
-        return self._open_node
 
     def _new_node(self) -> HttpNode | OfficialNode:
         kind = OfficialNode if self._options.official else HttpNode

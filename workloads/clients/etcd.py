@@ -1,11 +1,12 @@
 """etcd: each client asks its own node, by the v2 or the v3 API."""
 
-from workloads.clients.base import Client, Value
+from workloads.clients.base import Value
 from workloads.clients.etcd_http import V2, V3, EtcdApi, Options
+from workloads.clients.http_client import HttpClient
 from workloads.inputs import Cluster, parse_options
 
 
-class EtcdClient(Client):
+class EtcdClient(HttpClient[EtcdApi]):
     """What the clients of all workloads share: the connection, and when a node has recovered."""
 
     def __init__(self, node: str, cluster: Cluster, timeout_s: float, run: str) -> None:
@@ -13,31 +14,14 @@ class EtcdClient(Client):
         self._folder = f"jepsen/{run}/set/"
         self._register = f"jepsen/{run}/register"
         self._options = parse_options(cluster.client, Options)
-        self._open_api: EtcdApi | None = None
 
-    @property
-    def _api(self) -> EtcdApi:
-        """The node's API; requests connects with the first call, which says so if nothing could be sent."""
-        if not self._open_api:
-            self._open_api = self._new_api()
-        return self._open_api
-
-    def _new_api(self) -> EtcdApi:
+    def _new_node(self) -> EtcdApi:
         api = V2 if self._options.api == "v2" else V3
         return api(self.cluster.nodes[self.node], self._options, self.timeout_s)
 
-    def open(self) -> None:
-        """Leaves connecting to the first call."""
-
-    def close(self) -> None:
-        """Drops the connection."""
-        if self._open_api:
-            self._open_api.close()
-        self._open_api = None
-
     def recovered(self) -> str | None:
         """Waits until the node answers a quorum read, which takes a leader and all that was committed before."""
-        api = self._new_api()
+        api = self._new_node()
         try:
             api.get(self._register, quorum=True)
         finally:
@@ -55,9 +39,9 @@ class EtcdSet(EtcdClient):
     def invoke(self, f: str, value: Value) -> Value:
         """Adds an element, or reads all."""
         if f == "add":
-            self._api.put(f"{self._folder}{value}", str(value))
+            self._node.put(f"{self._folder}{value}", str(value))
             return value
-        return sorted(int(element) for element in self._api.list_values(self._folder))
+        return sorted(int(element) for element in self._node.list_values(self._folder))
 
 
 class EtcdRegister(EtcdClient):
@@ -66,11 +50,11 @@ class EtcdRegister(EtcdClient):
     def invoke(self, f: str, value: Value) -> Value:
         """Reads, writes or compares and sets the register."""
         if f == "read":
-            found = self._api.get(self._register)
+            found = self._node.get(self._register)
             return None if found is None else int(found)
         if isinstance(value, list):
             old, new = value
-            self._api.compare_and_set(self._register, str(old), str(new))
+            self._node.compare_and_set(self._register, str(old), str(new))
         else:
-            self._api.put(self._register, str(value))
+            self._node.put(self._register, str(value))
         return value
