@@ -77,6 +77,11 @@ options:
       - Makes windows C(NAME.1), C(NAME.2) and so on.
     type: list
     elements: int
+  flapping_from_s:
+    description:
+      - The second since the epoch with which the first turn begins, so that all nodes flap in step.
+      - Each node's own present second where it is absent.
+    type: int
   seed:
     description: For what I(topology) draws. The same seed draws the same.
     type: int
@@ -283,6 +288,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ports": {"type": "list", "elements": "str", "default": []},
     "reject": {"type": "bool", "default": False},
     "flapping_s": {"type": "list", "elements": "int"},
+    "flapping_from_s": {"type": "int"},
     "seed": {"type": "int", "default": 0},
     "name": {"type": "str", "default": "cut-1"},
     "duration_s": {"type": "str", "default": "600"},
@@ -306,10 +312,11 @@ def windows_of_topology(parameters: dict[str, Any], now_ns: int) -> list[dict[st
     known = {"groups": parameters["groups_of_nodes"], "primaries": parameters["primaries"]}
     topology = parameters["topology"] or "halves"
     grudge, title = make_grudge(topology, parameters["nodes"], options, parameters["seed"], **known)
-    bounds = bounds_from_now(parameters["duration_s"], now_ns)
+    turns, turns_from_s = parameters["flapping_s"], parameters["flapping_from_s"]
+    begin_ns = now_ns if turns is None or turns_from_s is None else turns_from_s * SECOND_NS
+    bounds = bounds_from_now(parameters["duration_s"], begin_ns)
     window = {"name": parameters["name"], "title": title, "grudge": grudge, **bounds}
     window.update(ports=parameters["ports"], reject=parameters["reject"])
-    turns = parameters["flapping_s"]
     if turns is None:
         return [window]
     if len(turns) != 2 or window["until_ns"] is None:

@@ -110,6 +110,8 @@ def test_only_ports_rejected_flapping_and_aimed_at_a_primary(hosts, tmp_path):
     windows = json.loads((tmp_path / "status.json").read_text())["windows"]
     assert [window["name"] for window in windows] == ["cut-1.1", "cut-1.2", "cut-1.3"]
     assert [window["state"] for window in windows[:2]] == ["active", "armed"]
+    begins = {time for rules in hosts.rules().values() for time in re.findall(r'meta time >= ("[^"]+")', rules)}
+    assert len(begins) == 3, "not in step, but each by its own second"
     assert windows[1]["from_ns"] - windows[0]["until_ns"] == 3_000_000_000
     assert windows[0]["grudge"] == {"n1": ["n2"], "n2": ["n1", "n3"], "n3": ["n2"]}
     assert hosts.net.hears("n1", "n2")  # no other traffic is cut
