@@ -16,6 +16,7 @@ CLIENTS = {
     "postgresql": {"set": "PostgresqlSet"},
     "rabbitmq": {"mutex": "RabbitmqMutex", "queue": "RabbitmqQueue"},
     "redis": {"set": "RedisSet"},
+    "voltdb": {"register": "VoltdbRegister", "set": "VoltdbSet"},
     "zookeeper": {"list-cas": "ZookeeperList", "register": "ZookeeperRegister"},
 }
 """Database: workload: the client that drives it, a class in the module workloads.clients.<database>."""

@@ -248,6 +248,21 @@ def test_elasticsearch_finds_its_nodes_and_is_started_as_each_release_wants(
         assert contract["client"]["type"] == ("element" if zen else "-")
 
 
+@pytest.mark.parametrize("kind", INVENTORIES)
+def test_voltdb_listens_on_its_own_address_and_waits_for_all_hosts(kind: str, render: Render) -> None:
+    inventory = INVENTORIES[kind]
+    hosts = {host: f"[{a}]" if ":" in a else a for host, a in addresses(inventory).items()}
+    for host, contract in render("voltdb", kind).items():
+        text = {Path(file["path"]).name: file["content"] for file in contract["files"]}
+        unit = " ".join(text["voltdb.service"].replace("\\\n", " ").split())
+        assert f" probe mesh {','.join(f'{address}:3021' for address in hosts.values())} hostcount 5 " in unit
+        assert f" httpport {hosts[host]}:8080 " in unit
+        own = addresses(inventory)[host]
+        assert f" externalinterface {own} internalinterface {own} publicinterface {own} " in unit
+        assert '<cluster hostcount="5" sitesperhost="3" kfactor="2"/>' in text["deployment.xml"]
+        assert contract["least_hosts"] == 3
+
+
 @pytest.mark.parametrize(("variant", "servers"), [("default", 5), ("sync", 5), ("single", 1)])
 def test_postgresql_has_a_server_and_synchronous_standbys_where_the_variant_says_so(
     variant: str, servers: int, tmp_path: Path

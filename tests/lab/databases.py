@@ -42,6 +42,14 @@ ELASTICSEARCH = (
 )
 KAFKA = "timeout 30 java -Xmx64m -cp '/opt/jepsen-kafka/lib/*'"
 BROKER = "$(sed -n 's/^host.name=//p' /etc/kafka/server.properties):9092 --topic jepsen"
+# Likewise; it prints the first row of an answer that has one.
+VOLTDB = (
+    "python3 -c 'import json, sys, urllib.request as u; from urllib.parse import quote\n"
+    'query = "Procedure=@AdHoc&Parameters=" + quote(json.dumps(sys.argv[2:]))\n'
+    "answer = json.load(u.urlopen(sys.argv[1] + query, timeout=30))\n"
+    'for table in answer["results"][:1]: print(*table["data"][0])\' '
+    'http://$(hostname -I | cut -d" " -f1):8080/api/1.0/?'
+)
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
 
 DATABASES = {
@@ -115,6 +123,16 @@ DATABASES = {
         read="redis-cli get k",
         logs=frozenset({"redis-server.log", "redis-sentinel.log"}),
         first_is_primary=True,
+    ),
+    "voltdb": Database(
+        processes=frozenset({"java"}),
+        version="9.3.2",
+        port=21212,
+        unit="voltdb",
+        owner="voltdb",
+        write=f"{VOLTDB} 'CREATE TABLE k (v BIGINT)' >/dev/null; "  # noqa: S608  (no secret, and nobody's words)
+        f"{VOLTDB} 'INSERT INTO k VALUES (7)' | grep -qx 1 && echo wrote",
+        read=f"{VOLTDB} 'SELECT v FROM k'",  # noqa: S608  (likewise)
     ),
     "zookeeper": Database(
         processes=frozenset({"java"}),
