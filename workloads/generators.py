@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, repeat
 from typing import NamedTuple
 
 from workloads.clients.base import Value
@@ -95,6 +95,22 @@ def bank_operations(task: Task) -> Iterator[Invocation]:
             yield Invocation("transfer", {"from": source, "to": target, "amount": draw.randint(1, MOST_MOVED)})
 
 
+def counted_up(_task: Task) -> Iterator[Invocation]:
+    """Adds one to a counter, again and again: every update of it meets those of the other clients."""
+    return repeat(Invocation("add", 1))
+
+
+def shared_rows(task: Task) -> Iterator[Invocation]:
+    """All clients write the same rows, one after the other, each its own value; [row, value]. Then each reads one back.
+
+    What it reads is the row before the one that it wrote, which by then most of the others have written, too.
+    """
+    for row in count():
+        yield Invocation("write", [row, task.client + 1])
+        if row:
+            yield Invocation("read", row - 1)
+
+
 def skewed_inserts(task: Task) -> Iterator[Invocation]:
     """Clients 2i and 2i+1 insert one row each into the same pair, which may hold one; [pair, row].
 
@@ -107,12 +123,14 @@ def skewed_inserts(task: Task) -> Iterator[Invocation]:
 
 WORKLOADS = {
     "bank": Workload(bank_operations, (READ,)),
+    "counter": Workload(counted_up, (READ,)),
     "list-cas": Workload(adds, (READ,)),
     "mutex": Workload(lock_operations, ()),
     "queue": Workload(queue_operations, (Invocation("drain", None),)),
     "register": Workload(register_operations, (READ,)),
+    "row-isolation": Workload(shared_rows, ()),
     "set": Workload(adds, (READ,)),
-    "set-copies": Workload(adds, (READ, COPY)),
+    "set-copies": Workload(adds, (COPY, READ)),  # in this order: a read that asks several nodes may mend their copies
     "write-skew": Workload(skewed_inserts, ()),
 }
 """Name of a workload: what it asks."""

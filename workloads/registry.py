@@ -7,6 +7,13 @@ from workloads.errors import WorkloadError
 from workloads.generators import WORKLOADS
 
 CLIENTS = {
+    "cassandra": {
+        "counter": "CassandraCounter",
+        "register": "CassandraRegister",
+        "row-isolation": "CassandraRows",
+        "set": "CassandraSet",
+        "set-copies": "CassandraSet",
+    },
     "consul": {"register": "ConsulRegister"},
     "elasticsearch": {"set": "ElasticsearchSet", "set-copies": "ElasticsearchSet"},
     "etcd": {"register": "EtcdRegister", "set": "EtcdSet"},

@@ -84,9 +84,10 @@ class Scheduler:
         self._join(self._workers, self._operation_bound_s)
         self._await_recovery()
         self._status.phase = "final"
-        free = [worker for worker in self._workers if not worker.given_up]
-        self._start(free, self._ask_last)
-        self._join(free, FINAL_TRIES * (self._operation_bound_s + FINAL_PAUSE_S) + DRAIN_S)
+        for final in self._final:
+            free = [worker for worker in self._workers if not worker.given_up]
+            self._start(free, partial(self._ask_last, final))
+            self._join(free, FINAL_TRIES * (self._operation_bound_s + FINAL_PAUSE_S) + DRAIN_S)
         if self._failure:
             raise self._failure
 
@@ -194,17 +195,13 @@ class Scheduler:
                 return f"{node}: {waiting_for}"
         return None
 
-    def _ask_last(self, worker: Worker) -> None:
-        """Asks for the final state over a new connection; without it there is no verdict, so it is tried some times."""
+    def _ask_last(self, final: Invocation, worker: Worker) -> None:
+        """Asks for the final state over a new connection; without it there is no verdict, so it is tried some times.
+
+        A queue gives its content in parts, the last one empty; nothing else is asked again once it has answered.
+        """
         worker.client.close()
         until_s = self._clock.elapsed_s() + DRAIN_S
-        for final in self._final:
-            self._ask_until_answered(worker, final, until_s)
-            if worker.given_up:
-                return
-
-    def _ask_until_answered(self, worker: Worker, final: Invocation, until_s: float) -> None:
-        """A queue gives its content in parts, the last one empty; nothing else is asked again once it has answered."""
         tries = 0
         while tries < FINAL_TRIES and self._clock.elapsed_s() < until_s:
             completion = self._perform(worker, final)

@@ -40,6 +40,8 @@ ELASTICSEARCH = (
     "try: print(u.urlopen(request, timeout=10).read().decode())\n"
     'except HTTPError: pass\' http://$(hostname -I | cut -d" " -f1):9200/jepsen/element/k'
 )
+# A node has no cqlsh; keeping a keyspace is keeping something.
+CASSANDRA = 'python3 /usr/local/lib/jepsen-cassandra/cluster.py $(hostname -I | cut -d" " -f1) 9042 2'
 KAFKA = "timeout 30 java -Xmx64m -cp '/opt/jepsen-kafka/lib/*'"
 BROKER = "$(sed -n 's/^host.name=//p' /etc/kafka/server.properties):9092 --topic jepsen"
 # Likewise; it prints the first row of an answer that has one.
@@ -53,6 +55,15 @@ VOLTDB = (
 ZOOKEEPER = "timeout 30 /usr/share/zookeeper/bin/zkCli.sh"
 
 DATABASES = {
+    "cassandra": Database(
+        processes=frozenset({"java"}),
+        version="2.0.0",
+        port=9042,
+        unit="cassandra",
+        owner="cassandra",
+        write=f"{CASSANDRA} make k 5 | grep -qx made && echo wrote",
+        read=f"{CASSANDRA} read k 2>/dev/null | grep -o read=yes",
+    ),
     "consul": Database(
         processes=frozenset({"consul"}),
         version="1.8.7",

@@ -1,4 +1,4 @@
-"""`bank`, `long-fork` and `g2` against Jepsen's definitions on drawn histories, and by hand."""
+"""`bank`, `long-fork` and `g2` against Jepsen's definitions on drawn histories, `row-isolation` against its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.checks import bank, g2, long_fork
+from analysis.checks import bank, g2, long_fork, row_isolation
 from analysis.errors import AnalysisError
 from analysis.table import table_of
 from tests.unit.drawn import Call, Event, completions, ended, interleaved, mapped, ok, operations_of, renamed, shifted
@@ -248,3 +248,72 @@ def test_what_g2_says_where_no_key_has_two(events: list[Event], valid: Any, reas
 def test_an_insert_without_a_key_is_told_with_its_line() -> None:
     with pytest.raises(AnalysisError, match=r"history:3:1: an insert needs \[key, row\], found 5"):
         g2.check(table_with(*ok("insert", [1, 2]), *ok("insert", 5)))
+
+
+ROW_WRITES = st.builds(
+    lambda row, value, end: Call("write", [row, value], end, [row, value]), st.integers(0, 2), st.integers(1, 3), ENDS
+)
+CELLS = st.integers(0, 3) | st.integers(1, 3).map(lambda value: -value)
+ROW_READS = st.builds(
+    lambda row, one, two, whole: Call("read", row, "ok", [row, one, -one if whole else two]),
+    st.integers(0, 2), CELLS, CELLS, st.booleans(),
+)  # fmt: skip
+NO_ROW = st.builds(
+    lambda row, end: Call("read", row, end, None), st.integers(0, 2), st.sampled_from(["ok", "fail", None])
+)
+
+
+def by_the_definition(history: list[Operation]) -> dict[str, Any]:
+    """Every read against every write that may have happened."""
+    writes = [begun.value for begun, done in completions(history).values() if begun.f == "write"
+              and not (done and done.type == "fail")]  # fmt: skip
+    reads = [o.value for o in history if o.f == "read" and o.type == "ok" and o.value is not None]
+    mixed, unwritten = set(), set()
+    for row, one, two in reads:
+        if any([row, one] == write and two == -one for write in writes):
+            continue
+        known = [row, one] in writes and [row, -two] in writes
+        (mixed if known else unwritten).add(row)
+    rows = {row for row, _ in writes}
+    contended = sum(len({value for other, value in writes if other == row}) > 1 for row in rows)
+    valid = False if mixed or unwritten else True if reads and contended else "unknown"
+    counts = {"row": rows, "mixed": mixed, "unwritten": unwritten, "read": reads}
+    return {"valid": valid, "contended_count": contended} | {f"{name}_count": len(of) for name, of in counts.items()}
+
+
+@settings(max_examples=500)
+@given(interleaved(ROW_WRITES | ROW_WRITES | ROW_READS | NO_ROW))
+def test_rows_are_held_against_each_write(history: list[Operation]) -> None:
+    result, expected = row_isolation.check(table_of(history)), by_the_definition(history)
+    assert {key: result[key] for key in expected} == expected
+    assert row_isolation.check(renamed(history)) == row_isolation.check(shifted(history)) == result
+
+
+BOTH = [*ok("write", [7, 1]), *ok("write", [7, 2], process=1)]
+
+
+@pytest.mark.parametrize(("events", "valid", "reason"), [
+    ([], "unknown", "no row was read"),
+    ([*ok("write", [7, 1]), *ok("read", 7, [7, 1, -1])], "unknown",
+     "of 1 row none was written by two, so none could be mixed"),
+    ([*BOTH, *ok("read", 7, [7, 2, -2])], True, "1 read of whole rows, of which 1 were written by several"),
+    ([*BOTH, *ok("read", 7, [7, 2, -1])], False, "1 of 1 row found mixed of several writes"),
+    ([*BOTH, *ok("read", 7, [7, 3, -3])], False, "1 row with what nobody wrote"),
+])  # fmt: skip
+def test_what_is_said_of_rows(events: list[Event], valid: Any, reason: str) -> None:
+    result = row_isolation.check(table_with(*events))
+    assert (result["valid"], result["reason"]) == (valid, reason)
+
+
+def test_a_mixed_row_is_shown_with_its_line() -> None:
+    result = row_isolation.check(table_with(*BOTH, *ok("read", 7, [7, 2, -1])))
+    assert result["mixed"] == [{"row": 7, "first": 2, "second": -1, "line": 6}]
+
+
+@pytest.mark.parametrize(("event", "message"), [
+    (ok("write", 5), r"history:1:1: a write needs \[row, value\] of whole numbers, found 5"),
+    (ok("read", 7, [7, None, 1]), r"history:2:1: the answer of a read needs \[row, first, second\] of whole numbers"),
+])  # fmt: skip
+def test_rows_that_are_none_are_told_with_their_line(event: list[Event], message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        row_isolation.check(table_with(*event))

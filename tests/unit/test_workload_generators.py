@@ -14,9 +14,11 @@ from workloads.generators import (
     Task,
     adds,
     bank_operations,
+    counted_up,
     lock_operations,
     queue_operations,
     register_operations,
+    shared_rows,
     skewed_inserts,
 )
 from workloads.pace import Pace
@@ -71,6 +73,20 @@ def test_a_queue_fills_up_so_that_it_has_something_to_lose() -> None:
 def test_a_lock_is_held_for_as_long_as_the_scenario_says() -> None:
     asked = list(islice(lock_operations(Task(0, 5, 0, hold_s=25.0)), 4))
     assert asked == [("acquire", None, 0.0), ("release", None, 25.0)] * 2
+
+
+def test_a_counter_is_counted_up_by_one() -> None:
+    assert {asked[:2] for asked in islice(counted_up(Task(3, 5, 1)), 50)} == {("add", 1)}
+
+
+def test_all_clients_write_the_same_rows_each_its_own_value_and_read_what_others_wrote_too() -> None:
+    asked = [list(islice(shared_rows(Task(client, 3, 0)), 5)) for client in range(3)]
+    assert [each[:2] for each in asked[1]] == [
+        ("write", [0, 2]), ("write", [1, 2]), ("read", 0), ("write", [2, 2]), ("read", 1)
+    ]  # fmt: skip
+    assert [[value for f, value, _ in one if f == "write"] for one in asked] == [
+        [[row, client + 1] for row in range(3)] for client in range(3)
+    ]
 
 
 def test_a_bank_moves_small_amounts_between_two_accounts() -> None:
@@ -130,7 +146,7 @@ def test_the_registry_names_what_is_known() -> None:
     assert find_client("noop", "set") is NoopSet
     with pytest.raises(
         WorkloadError,
-        match="there is no workload 'sett'; known: bank, list-cas, mutex, queue, register",
+        match="there is no workload 'sett'; known: bank, counter, list-cas, mutex, queue, register",
     ):
         find_client("redis", "sett")
     with pytest.raises(WorkloadError, match=r"no client for the database 'reddis'; known: .*noop, .*redis"):

@@ -13,7 +13,7 @@ from workloads import scheduler as scheduling
 from workloads.clients.base import Client, NotAppliedError, Value
 from workloads.clock import RunClock
 from workloads.errors import WorkloadError
-from workloads.generators import READ, Invocation, Task, adds, lock_operations
+from workloads.generators import COPY, READ, Invocation, Task, adds, lock_operations
 from workloads.inputs import Cluster, Window, WorkloadSpec
 from workloads.nemesis import Nemesis
 from workloads.pace import Pace
@@ -223,6 +223,18 @@ def test_the_final_read_uses_a_new_connection(tmp_path: Path) -> None:
     run = Run(tmp_path, nothing, duration_s=0.1)
     run.lead()
     assert [client.closed for client in run.clients] == [1, 1, 1]
+
+
+def test_nobody_asks_for_what_comes_last_before_all_have_what_comes_before_it(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def slow(f: str, value: Value) -> None:
+        time.sleep(0.05 * len(asked) if f == "copy" else 0)
+        asked.append(f)
+
+    run = Run(tmp_path, slow, duration_s=0.0)
+    lead(run, run.clients, (COPY, READ), adds)
+    assert asked == ["copy"] * 3 + ["read"] * 3
 
 
 class QueueInMemory(SetInMemory):
