@@ -254,9 +254,10 @@ def test_voltdb_listens_on_its_own_address_and_waits_for_all_hosts(kind: str, re
     hosts = {host: f"[{a}]" if ":" in a else a for host, a in addresses(inventory).items()}
     for host, contract in render("voltdb", kind).items():
         text = {Path(file["path"]).name: file["content"] for file in contract["files"]}
-        unit = " ".join(text["voltdb.service"].replace("\\\n", " ").split())
+        (start,) = re.findall(r"^ExecStart=(.*)$", text["voltdb.service"].replace("\\\n", " "), re.MULTILINE)
+        unit = " ".join(start.split())
         assert f" probe mesh {','.join(f'{address}:3021' for address in hosts.values())} hostcount 5 " in unit
-        assert f" httpport {hosts[host]}:8080 " in unit
+        assert f" httpport {hosts[host]}:8080 zkport 127.0.0.1:7181" in unit
         own = addresses(inventory)[host]
         assert f" externalinterface {own} internalinterface {own} publicinterface {own} " in unit
         assert '<cluster hostcount="5" sitesperhost="3" kfactor="2"/>' in text["deployment.xml"]
