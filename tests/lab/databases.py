@@ -19,6 +19,7 @@ class Database:
         write: a command that keeps something, on a node that may (on others it says no), and prints `wrote` then.
         read: a command that prints it, and nothing where it is not.
         first_is_primary: whether the first node begins as the primary.
+        outlives_pause: whether a server goes on that stood still for so long that the others gave it up.
     """
 
     processes: frozenset[str]
@@ -30,6 +31,7 @@ class Database:
     logs: frozenset[str] = frozenset()
     owner: str = ""
     first_is_primary: bool = False
+    outlives_pause: bool = True
 
 
 # It listens on the node's own address; a node has no curl.
@@ -141,6 +143,7 @@ DATABASES = {
         port=21212,
         unit="voltdb",
         owner="voltdb",
+        outlives_pause=False,
         write=f"{VOLTDB} 'CREATE TABLE k (v BIGINT)' >/dev/null; "  # noqa: S608  (no secret, and nobody's words)
         f"{VOLTDB} 'INSERT INTO k VALUES (7)' | grep -qx 1 && echo wrote",
         read=f"{VOLTDB} 'SELECT v FROM k'",  # noqa: S608  (likewise)
