@@ -17,8 +17,8 @@ from callmaybe.project import ROOT
 from callmaybe.run_files import read_json
 from callmaybe.scenario import Published, Scenario
 
-# What a checker counts as wrong: writes, reads of `bank`, pairs of `g2`.
-WRONG = ("lost_count", "error_count", "illegal_count")
+# What a checker counts as wrong: writes, reads of `bank` and `counter`, pairs of `g2`, rows, elements on some copies alone.
+WRONG = ("lost_count", "error_count", "illegal_count", "mixed_count", "divergent_count")
 
 TEMPLATES = Environment(
     loader=PackageLoader("callmaybe"),
@@ -49,11 +49,11 @@ class Finding:
         """Attempts, acknowledged and wrong."""
         operations = self.results["operations"].values()
         judged = {key: value for result in self.results["checkers"].values() for key, value in result.items()}
-        wrong = next((judged[key] for key in WRONG if judged.get(key) is not None), None)
+        counted = [judged[key] for key in WRONG if judged.get(key) is not None]
         return {
             "attempts": judged.get("attempt_count", sum(count["invoke"] for count in operations)),
             "acknowledged": judged.get("acknowledged_count", sum(count["ok"] for count in operations)),
-            "wrong": wrong,
+            "wrong": next((count for count in counted if count), 0 if counted else None),
         }
 
 

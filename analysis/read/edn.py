@@ -17,6 +17,7 @@ MAX_DEPTH: Final = 200  # of nesting: no history needs it, and Python's own stac
 _SKIP = re.compile(rb"(?:[\s,]++|;[^\n]*+)*+")
 _STRING = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _TOKEN = re.compile(rb'[^\s,;"()\[\]{}\\@^`~]+')
+_TAG = re.compile(r'#[^\s,;"()\[\]{}\\@^`~]+', re.ASCII)
 _CUT = re.compile(rb'\\?[^\s,;"()\[\]{}\\@^`~]*')
 _INTEGER = re.compile(rb"[+-]?(?:0|[1-9][0-9]*)N?\Z")
 _HEXADECIMAL = re.compile(rb"[+-]?0[xX][0-9a-fA-F]+\Z")
@@ -247,7 +248,7 @@ class Reader:
         if token in {"##NaN", "##Inf", "##-Inf"}:
             self.at += len(token)
             return Notation(token[2:], token)
-        if not token[1:2].isalpha():
+        if not _is_tag(token):
             self.fail("an unknown form after #; expected a set #{...}, a tag such as #inst, or #_")
         self.at += len(found[0] if found else b"#")
         return {Notation(token, token): self.value(depth + 1)}
@@ -285,6 +286,10 @@ class Reader:
         if text in {":", "::"}:
             self.fail("a colon without a name; expected a keyword such as :read")
         return Notation(text[1:] if text[0] == ":" else text, text)
+
+
+def _is_tag(text: str) -> bool:
+    return text[1:2].isalpha() and bool(_TAG.fullmatch(text))
 
 
 def _signed(token: bytes) -> bool:
@@ -325,7 +330,7 @@ def _write_plain(value: object) -> str:
 def _write_map(value: dict[Any, Any]) -> str:
     if len(value) == 1:
         (key, inner) = next(iter(value.items()))
-        if isinstance(key, str) and re.fullmatch(r"#[A-Za-z][\w.*+!?$%&=<>/-]*", key):
+        if isinstance(key, str) and _is_tag(key):
             return f"{key} {write(inner)}"
     return "{" + ", ".join(f"{write(key)} {write(inner)}" for key, inner in value.items()) + "}"
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,10 +88,19 @@ def processes(token: str) -> set[str]:
     return found
 
 
-def cgroups() -> set[str]:
-    """All cgroups but those that a host's systemd makes for others."""
+def cgroups(token: str) -> set[str]:
+    """All cgroups but those that the host makes for others: its systemd's, and those that only others' processes are in."""
     found = {folder for folder, _, _ in os.walk("/sys/fs/cgroup")}
-    return {path for path in found if "callmaybe" in path or not re.search(r"\.(slice|scope|service|mount)(/|$)", path)}
+    ours = {process.partition(" ")[0] for process in processes(token)}
+    kept = set()
+    for path in found:
+        with suppress(OSError):  # it went meanwhile
+            inside = set((Path(path) / "cgroup.procs").read_text().split())
+            if "callmaybe" not in path and inside and not inside & ours:
+                continue
+        if "callmaybe" in path or not re.search(r"\.(slice|scope|service|mount)(/|$)", path):
+            kept.add(path)
+    return kept
 
 
 def snapshot(token: str) -> dict[str, object]:
@@ -107,7 +117,7 @@ def snapshot(token: str) -> dict[str, object]:
         "iptables": printed("iptables-save") + printed("ip6tables-save"),
         "sysctls": sysctls(),
         "mounts": sorted(re.sub(r"(shared|master):\d+ ", "", mount) for mount in mounts),
-        "cgroups": cgroups(),
+        "cgroups": cgroups(token),
         "processes": processes(token),
         "etc": etc(),
         "run": files("/run"),

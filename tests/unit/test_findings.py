@@ -1,13 +1,14 @@
 """The table of many runs: verdicts counted, figures from least to most, what went otherwise said."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from analysis.judge import judge
 from callmaybe.commands import matrix as command
-from callmaybe.findings import is_as_wanted, make_table, read_finding
+from callmaybe.findings import Finding, is_as_wanted, make_table, read_finding
 from callmaybe.scenario import Expect, Published, Scenario, Workload
 from tests.unit.synthetic_run import make_run
 
@@ -58,6 +59,13 @@ def test_what_could_not_run_is_in_the_table(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_verdict_is_no_finding(tmp_path: Path) -> None:
     assert read_finding(make_run(tmp_path / "20261121T000000Z")) is None
+
+
+@pytest.mark.parametrize(("divergent", "wrong"), [(92, 92), (0, 0)])
+def test_what_is_wrong_is_counted_by_whichever_checker_found_it(divergent: int, wrong: int) -> None:
+    checkers = {"lost-writes": {"lost_count": 0, "attempt_count": 9}, "divergence": {"divergent_count": divergent}}
+    results: Any = {"operations": {"add": {"invoke": 9, "ok": 8}}, "checkers": checkers}
+    assert Finding(Path(), {}, {}, results).counts == {"attempts": 9, "acknowledged": 8, "wrong": wrong}
 
 
 def matrix(monkeypatch: pytest.MonkeyPatch, store: Path, *words: str) -> tuple[Result, str]:

@@ -64,7 +64,20 @@ def test_a_value_comes_in(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [":read", "sym", "\\newline", "1.50M", "22/7", "##Inf", "#{1 2}", '{:a 1, 0 2, "b" 3}', '#inst "2026"']
+    "text",
+    [
+        ":read",
+        "sym",
+        "\\newline",
+        "1.50M",
+        "22/7",
+        "##Inf",
+        "#{1 2}",
+        '{:a 1, 0 2, "b" 3}',
+        '#inst "2026"',
+        "#a#_ 1",
+        "#été 1",
+    ],
 )
 def test_a_notation_goes_out_as_it_came(text: str) -> None:
     assert edn.write(read(text)) == text
