@@ -17,7 +17,7 @@ from callmaybe.project import ROOT
 from callmaybe.run_files import read_json
 from callmaybe.scenario import Published, Scenario
 
-# What a checker counts as wrong: writes, reads of `bank` and `counter`, pairs of `g2`, rows, elements on some copies alone.
+# What a checker counts as wrong: writes, reads of `bank` and `counter`, pairs of `g2`, rows, elements that copies lack.
 WRONG = ("lost_count", "error_count", "illegal_count", "mixed_count", "divergent_count")
 
 TEMPLATES = Environment(

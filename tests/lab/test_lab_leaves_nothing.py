@@ -89,7 +89,7 @@ def processes(token: str) -> set[str]:
 
 
 def cgroups(token: str) -> set[str]:
-    """All cgroups but those that the host makes for others: its systemd's, and those that only others' processes are in."""
+    """All cgroups but a host's for others: those of its systemd, and those that only others' processes are in."""
     found = {folder for folder, _, _ in os.walk("/sys/fs/cgroup")}
     ours = {process.partition(" ")[0] for process in processes(token)}
     kept = set()
