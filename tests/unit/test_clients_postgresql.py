@@ -305,6 +305,7 @@ def test_what_a_standby_or_a_missing_answer_makes_of_a_write(servers: Servers) -
     assert complete(other, "read", None) == Completion("ok", []), "another run has its own table"
     other.close()
     standby = PostgresqlSet("n2", Cluster("postgresql", NODES, {"port": servers.port, "server": "n2"}), 1.0, "1")
+    wait_until(lambda: complete(standby, "read", None).type == "ok", "the table on the standby")
     refused = complete(standby, "add", 2)
     assert refused.type == "fail"
     assert refused.error == "ReadOnlySqlTransaction: cannot execute INSERT in a read-only transaction"
