@@ -48,7 +48,9 @@ class Finding:
     def counts(self) -> dict[str, int | None]:
         """Attempts, acknowledged and wrong."""
         operations = self.results["operations"].values()
-        judged = {key: value for result in self.results["checkers"].values() for key, value in result.items()}
+        # Of two checkers that count under one name, the first that the scenario names is meant.
+        results = reversed(self.results["checkers"].values())
+        judged = {key: value for result in results for key, value in result.items()}
         counted = [judged[key] for key in WRONG if judged.get(key) is not None]
         return {
             "attempts": judged.get("attempt_count", sum(count["invoke"] for count in operations)),

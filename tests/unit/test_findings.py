@@ -63,8 +63,9 @@ def test_a_folder_without_a_verdict_is_no_finding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("divergent", "wrong"), [(92, 92), (0, 0)])
 def test_what_is_wrong_is_counted_by_whichever_checker_found_it(divergent: int, wrong: int) -> None:
-    checkers = {"lost-writes": {"lost_count": 0, "attempt_count": 9}, "divergence": {"divergent_count": divergent}}
-    results: Any = {"operations": {"add": {"invoke": 9, "ok": 8}}, "checkers": checkers}
+    lost = {"lost_count": 0, "attempt_count": 9, "acknowledged_count": 8}
+    copies = {"divergent_count": divergent, "acknowledged_count": 3}
+    results: Any = {"operations": {}, "checkers": {"lost-writes": lost, "divergence": copies}}
     assert Finding(Path(), {}, {}, results).counts == {"attempts": 9, "acknowledged": 8, "wrong": wrong}
 
 
