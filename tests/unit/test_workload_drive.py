@@ -163,7 +163,7 @@ def test_a_history_is_never_written_twice(tmp_path: Path) -> None:
             "scenario.yml",
             "name: set",
             "name: sett",
-            "there is no workload 'sett'; known: bank, list-cas, mutex, queue, register",
+            "there is no workload 'sett'; known: bank, counter, list-cas, mutex, queue, register",
         ),
         ("scenario.yml", "noop", "redis", "is about redis and cluster.json about noop"),
         ("cluster.json", '"nodes"', '"hosts"', "cluster.json: Object missing required field `nodes`"),
