@@ -42,9 +42,10 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
     for place in reads:
         row, first, second = _numbers(table, place, 3, "the answer of a read needs [row, first, second]")
         values = written.get(row, set())
-        if {first, -second} <= values and first == -second:
+        known = {first, -second} <= values
+        if known and first == -second:
             continue
-        found = mixed if {first, -second} <= values else unwritten
+        found = mixed if known else unwritten
         found.setdefault(row, {"row": row, "first": first, "second": second, "line": int(table.line[place])})
     findings = []
     if mixed:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,15 +91,17 @@ def cgroups(token: str) -> set[str]:
     """All cgroups but a host's for others: those of its systemd, and those that only others' processes are in."""
     found = {folder for folder, _, _ in os.walk("/sys/fs/cgroup")}
     ours = {process.partition(" ")[0] for process in processes(token)}
-    kept = set()
-    for path in found:
-        with suppress(OSError):  # it went meanwhile
-            inside = set((Path(path) / "cgroup.procs").read_text().split())
-            if "callmaybe" not in path and inside and not inside & ours:
-                continue
-        if "callmaybe" in path or not re.search(r"\.(slice|scope|service|mount)(/|$)", path):
-            kept.add(path)
-    return kept
+    systemds = re.compile(r"\.(slice|scope|service|mount)(/|$)")
+    return {path for path in found if "callmaybe" in path or not (systemds.search(path) or has_others(path, ours))}
+
+
+def has_others(cgroup: str, ours: set[str]) -> bool:
+    """Whether there are processes in it, and none of ours."""
+    try:
+        inside = set((Path(cgroup) / "cgroup.procs").read_text().split())
+    except OSError:  # it went meanwhile
+        return False
+    return bool(inside) and not inside & ours
 
 
 def snapshot(token: str) -> dict[str, object]:

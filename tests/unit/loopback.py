@@ -1,8 +1,10 @@
-"""Real servers on the loopback interface, one address a node."""
+"""Servers on the loopback interface: real ones, an address a node, and scripted ones."""
 
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 
 PORTS = 3  # a server and its companions: Sentinel, the ports of the peers
@@ -27,3 +29,24 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited for {what}"
         time.sleep(0.1)
+
+
+@contextmanager
+def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Gives the port of a server on 127.0.0.1 that treats each connection so, in a thread of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(connection: socket.socket) -> None:
+            with connection, suppress(OSError):  # the client may close first
+                behave(connection)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()

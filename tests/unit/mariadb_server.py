@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tests.unit.loopback import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,23 +74,8 @@ class Server:
 def serving(answers: dict[str, Answer] | None = None) -> Iterator[Server]:
     """Gives a server on 127.0.0.1."""
     served = Server({} if answers is None else answers)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve(connection: socket.socket) -> None:
-            with connection, suppress(OSError):  # the client may close first
-                served.serve(connection)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        served.port = listening.getsockname()[1]
+    with listening(served.serve) as served.port:
         yield served
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 def send(connection: socket.socket, packets: Sequence[bytes], number: int) -> None:

@@ -2,13 +2,13 @@
 
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
+from tests.unit.loopback import listening
 from workloads.clients.base import Client, complete
 from workloads.clients.consul import ConsulRegister
 from workloads.clients.etcd import EtcdRegister, EtcdSet
@@ -57,30 +57,6 @@ def cut_off(connection: socket.socket) -> None:
 
 def http(status: str, body: str) -> Behaviour:
     return answer(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-
-
-@contextmanager
-def listening(behave: Behaviour) -> Iterator[int]:
-    """Gives the port of a server on 127.0.0.1 that treats each connection so."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve(connection: socket.socket) -> None:
-            with connection, suppress(OSError):  # the client may close first
-                behave(connection)
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.loopback import free_port, wait_until
+from tests.unit.loopback import free_port, listening, wait_until
 from workloads.clients.base import Completion, complete
 from workloads.clients.hang_up import hang_up_after
 from workloads.clients.postgresql import PostgresqlSet
@@ -63,36 +63,24 @@ DONE = message(b"1", b"") + message(b"2", b"") + message(b"n", b"") + message(b"
 def server(answer: Answer, *, welcome: bytes = message(b"R", struct.pack("!I", 0)) + IDLE) -> Iterator[PostgresqlSet]:
     """Gives a client of a server that lets everybody in and then answers each request so."""
     requests: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(welcome)
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(welcome)
+        request = b""
+        while received := connection.recv(65536):
+            request += received
+            if request.endswith(SYNC):
+                requests.append(request)
                 request = b""
-                while received := connection.recv(65536):
-                    request += received
-                    if request.endswith(SYNC):
-                        requests.append(request)
-                        request = b""
-                        if not answer(connection):
-                            return
+                if not answer(connection):
+                    return
 
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        options = {"port": listener.getsockname()[1], "server": "n1"}
-        client = PostgresqlSet(
-            "n2", Cluster("postgresql", {"n1": "127.0.0.1", "n2": "127.0.0.2"}, options), TIMEOUT_S, "1"
-        )
+    with listening(serve) as port:
+        nodes = {"n1": "127.0.0.1", "n2": "127.0.0.2"}
+        client = PostgresqlSet("n2", Cluster("postgresql", nodes, {"port": port, "server": "n1"}), TIMEOUT_S, "1")
         yield client
         client.close()
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
     assert sum(b"INSERT" in request for request in requests) <= 1, "it was sent twice"
 
 

@@ -12,12 +12,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.unit.loopback import free_port, wait_until
+from tests.unit.loopback import free_port, listening, wait_until
 from workloads.clients.base import Value, complete
 from workloads.clients.zookeeper import ZookeeperClient, ZookeeperList, ZookeeperRegister
 from workloads.errors import WorkloadError
@@ -102,27 +102,6 @@ def reset(connection: socket.socket, xid: int) -> None:
 
 def nonsense(connection: socket.socket, xid: int) -> None:
     send(connection, b"\xff" * 40)
-
-
-@contextmanager
-def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Gives the port of a server on 127.0.0.1 that treats each connection so."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve(connection: socket.socket) -> None:
-            with connection, suppress(OSError):  # the client may close first
-                behave(connection)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import struct
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.unit.loopback import listening
+
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
 
 BIGINT, STRING = 6, 9
@@ -116,23 +117,5 @@ def unpacked(request: bytes) -> tuple[str, *tuple[int | str, ...]]:
 def serving(*answers: Answer | bytes | None, login: bytes | None = LOGGED_IN) -> Iterator[Server]:
     """A server on a port of the loopback interface."""
     server = Server(list(answers) or [Answer()], login)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server.port = listener.getsockname()[1]
-
-        def serve(connection: socket.socket) -> None:
-            with connection, suppress(OSError):  # the client may close first
-                server.serve(connection)
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
+    with listening(server.serve) as server.port:
         yield server
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()

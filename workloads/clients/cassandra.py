@@ -83,8 +83,8 @@ class CassandraClient(Client):
 
         Reads mend no copies by chance: what is looked at shall not be changed by the looking.
         """
-        self.open()
         try:
+            self.open()
             own = "" if self.options.protocol >= SPREAD_REPAIRS else NO_REPAIRS
             self.ask("CREATE TABLE {table} " + f"({self.columns}) {own}")
             # Once more: a driver that keeps no account of the schema waits, and says no all the same.

@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 
-ERROR, STARTUP, READY, QUERY, RESULT = 0, 1, 2, 7, 8
+ERROR, STARTUP, QUERY = 0, 1, 7
 ROWS = 2
 ONE, ALL = 1, 5
 TIMEOUT_S = 10
@@ -112,7 +112,7 @@ def main() -> None:
             node.query(ready_row(asked[1]), ALL)
             said += " read=yes"
         sys.stdout.write(said + "\n")
-    except (CqlError, OSError) as error:
+    except (CqlError, OSError, struct.error) as error:
         sys.exit(f"{address}:{port}: {type(error).__name__}: {error}")
 
 
