@@ -50,15 +50,18 @@ class Servers:
         self.cluster = Cluster("redis", NODES, options)
 
     def start(self) -> None:
+        """Starts the Sentinels last: what replicates before they first ask, they need not find out 10 s later."""
         for node, address in NODES.items():
-            own = self.folder / node
-            own.mkdir()
+            (self.folder / node).mkdir()
             redis = ["redis-server", "--bind", address, "--bind-source-addr", address, "--port", str(self.port)]
-            redis += ["--dir", str(own), "--save", "", "--protected-mode", "no", "--repl-diskless-sync-delay", "0"]
+            redis += ["--dir", str(self.folder / node), "--save", ""]
+            redis += ["--protected-mode", "no", "--repl-diskless-sync-delay", "0"]
             if node != "n1":
                 redis += ["--replicaof", NODES["n1"], str(self.port)]
             self.launch(f"{node} server", redis)
-            config = own / "sentinel.conf"
+        wait_until(lambda: self.ask("n1", "info", "replication").count("state=online") == 2, "the replicas")
+        for node, address in NODES.items():
+            config = self.folder / node / "sentinel.conf"
             places = {"address": address, "port": self.port, "sentinel_port": self.sentinel_port}
             config.write_text(SENTINEL.format(primary=NODES["n1"], **places))
             self.launch(f"{node} sentinel", ["redis-sentinel", str(config)])
@@ -75,9 +78,16 @@ class Servers:
                 process.wait()
 
     def is_ready(self) -> bool:
-        """Returns whether the client says so, and all Sentinels know each other: before that they elect nobody."""
-        known = [self.ask(node, "sentinel", "sentinels", "mymaster").count("runid") for node in NODES]
-        return known == [2, 2, 2] and self.waits_for() is None
+        """Returns whether the client says so, and each Sentinel knows the others and all replicas.
+
+        Before that they have no majority to elect with, or nobody to elect.
+        """
+        known = [
+            self.ask(node, "sentinel", what, "mymaster").count("runid")
+            for node in NODES
+            for what in ("sentinels", "replicas")
+        ]
+        return known == [2] * 6 and self.waits_for() is None
 
     def ask(self, node: str, *command: str) -> str:
         """Returns what redis-cli says: to the Sentinel for its commands, else to the server."""
