@@ -355,14 +355,15 @@ def struck(cluster: None, lab: Lab, tmp_path_factory: pytest.TempPathFactory) ->
     playbook("db", db="etcd", variant="v3", verb="ready")
     folder = tmp_path_factory.mktemp("struck")
     path = folder / "test-struck.yml"
-    load = {"name": "set", "duration": "22s", "rate": 40, "timeout": "1s", "recovery": "1s"}
-    writer(path)("etcd", "v3", [{**CUT, "for": "18s"}], workload=load)
+    load = {"name": "set", "duration": "28s", "rate": 40, "timeout": "1s", "recovery": "1s"}
+    writer(path)("etcd", "v3", [{**CUT, "for": "24s"}], workload=load)
     process = start(path, "--no-provision")
     wait_for(driving(path, 3), bound_s=90)
     lab.run(NODES[3], "systemctl reboot --force --force")
     wait_for(lambda: lab.run(NODES[3], "systemctl start etcd").returncode == 0, bound_s=15)
-    text = playbook("status", file=str(folder / "status.json")).stdout
-    wait_for(driving(path, 20), bound_s=30)
+    # The connection to the fourth is made anew, so it probes later than the others.
+    text = playbook("status", file=str(folder / "status.json"), probe_s="4").stdout
+    wait_for(driving(path, 26), bound_s=36)
     lab.run(NODES[4], "systemctl poweroff --force --force")
     try:
         out, err = process.communicate(timeout=150)
