@@ -149,7 +149,7 @@ def _fault(finding: Finding) -> str:
     first = finding.plan["windows"][0]
     if len(finding.plan["windows"]) == 1:
         return f"{first['fault']} {first['title']}, {first['until_s'] - first['from_s']:g} s"
-    return ", ".join(f"{count} {fault}" for fault, count in kinds.items())
+    return ", ".join(f"{fault} x {count}" for fault, count in kinds.items())
 
 
 def _span(counts: list[int | None]) -> str:
