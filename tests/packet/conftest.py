@@ -156,9 +156,15 @@ class Net:
             return process.wait(timeout=30) == 0
 
     def traffic(self, node, *words):
-        """Starts traffic.py in a node."""
+        """Starts traffic.py in a node; returns once it listens, if that is what it does."""
         command = ["ip", "netns", "exec", self.namespace(node), sys.executable, str(TRAFFIC), *map(str, words)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        if words[0] in {"receive", "serve", "listen", "hear"}:
+            deadline = time.monotonic() + 10
+            while not self.inside(node, f"ss -Hltun sport = :{words[1]}"):
+                assert time.monotonic() < deadline, f"nobody listens at {node}'s port {words[1]}"
+                time.sleep(0.02)
+        return process
 
     def printed(self, process):
         """What traffic.py printed at its end."""

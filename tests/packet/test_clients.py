@@ -46,7 +46,6 @@ def connects(net, node, port, version=4, peer="n1"):
 @contextlib.contextmanager
 def listening(net, *ports, node="n1"):
     started = [net.traffic(node, "listen", port, 60) for port in ports]
-    time.sleep(0.4)
     try:
         yield
     finally:
@@ -87,7 +86,6 @@ def test_the_kernel_itself_begins_and_ends_it_and_ssh_stays_alive(net, way):
     span = {"from_ns": second * S_NS, "until_ns": (second + 2) * S_NS}
     grudge = {"clients": ["n1"]} if way is TO else {"n1": ["clients"]}
     servers = [net.traffic("n1", "serve", port) for port in (SSH, DATABASE)]
-    time.sleep(0.4)
     windows = [{"name": "cut-1", "grudge": grudge, "ports": [f"tcp {DATABASE}"], **span}]
     assert not cut(net, ports=[], windows=windows).get("failed")
     until_ns = span["until_ns"] + 2 * S_NS
@@ -113,7 +111,6 @@ def test_what_the_node_had_to_say_was_done_all_the_same(net):
     second = time.time_ns() // S_NS + LEAD_S
     span = {"from_ns": second * S_NS, "until_ns": (second + 3) * S_NS}
     server = net.traffic("n1", "hear", DATABASE, LEAD_S + 6)
-    time.sleep(0.4)
     client = net.traffic("n3", "tell", net.addresses("n1")[0], DATABASE, span["from_ns"] + S_NS // 2, 1)
     windows = [{"name": "cut-1", "grudge": {"clients": ["n1"]}, "ports": [f"tcp {DATABASE}"], **span}]
     assert not cut(net, ports=[], windows=windows).get("failed")

@@ -33,9 +33,11 @@ def test_probes_do_not_count_as_dropped_and_traffic_does(net):
     net.partition()
     assert heard(probe(net)) == {"n1": [], "n2": ["n3"], "n3": ["n2"]}
     assert net.apply("jepsen_status", "n1")["windows"][0]["dropped"] == {"n2": 0, "n3": 0}
-    until_ns = time.time_ns() + 300_000_000
-    sent = len(net.printed(net.traffic("n2", "send", net.addresses("n1")[0], 7000, until_ns)))
-    sent += len(net.printed(net.traffic("n2", "send", net.addresses("n1")[1], 7000, until_ns + 300_000_000)))
+    sent = 0
+    for address in net.addresses("n1"):
+        until_ns = time.time_ns() + 1_500_000_000
+        sent += len(net.printed(net.traffic("n2", "send", address, 7000, until_ns)))
+    assert sent > 10
     assert net.apply("jepsen_status", "n1")["windows"][0]["dropped"] == {"n2": sent, "n3": 0}
     healed = net.apply("jepsen_heal", "n1")
     assert healed["windows"][0]["dropped"] == {"n2": sent, "n3": 0}

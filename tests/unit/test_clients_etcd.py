@@ -44,7 +44,6 @@ class Members:
                 self.url(address, 1),
             ]
             command += ["--initial-cluster", ",".join(f"{n}={self.url(a, 1)}" for n, a in NODES.items())]
-            command += ["--heartbeat-interval", "50", "--election-timeout", "500"]
             environment = os.environ | {"ETCD_UNSUPPORTED_ARCH": os.uname().machine}
             with (folder / f"{node}.log").open("wb") as log:
                 self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

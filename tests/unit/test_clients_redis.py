@@ -189,7 +189,11 @@ def test_a_whole_drive_in_which_a_node_dies(servers: Servers, tmp_path: Path) ->
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(3)
+    history = tmp_path / "history.jsonl"
+    wait_until(
+        lambda: history.exists() and any('"ok"' in o and '"n3"' in o for o in history.read_text().splitlines()),
+        "an operation of n3",
+    )
     servers.kill("n3")
     _, said = drive.communicate(timeout=60)
     assert drive.returncode == 0

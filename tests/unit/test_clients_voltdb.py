@@ -126,7 +126,7 @@ def test_an_answer_in_pieces_has_one_bound() -> None:
         client = client_at(port)
         began = time.monotonic()
         assert complete(client, "add", 7).type == "info"
-        assert time.monotonic() - began < 3 * TIMEOUT_S
+        assert time.monotonic() - began < 5 * TIMEOUT_S
 
 
 def test_what_was_not_logged_in_was_never_sent() -> None:

@@ -62,7 +62,7 @@ def test_a_resolver_that_hangs_is_bounded_for_all_names_together(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: time.sleep(2) or [])
     began = time.monotonic()
     assert resolve({"a", "b", "c", "192.0.2.1"}) == {"a": [], "b": [], "c": [], "192.0.2.1": ["192.0.2.1"]}
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1.9
 
 
 def test_own_addresses_are_those_that_ip_lists():

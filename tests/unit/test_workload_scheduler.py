@@ -199,8 +199,8 @@ def test_a_blocked_client_does_not_burst_and_does_not_slow_the_others(tmp_path: 
         node: [c.invoke.time for c in history.calls if c.node == node and c.invoke.f == "add"] for node in ("n1", "n2")
     }
     after = [at for at in times["n1"] if at > times["n1"][2] + 450_000_000]
-    assert len(after) <= 11, "20 a second for the half second that is left, and one late"
-    assert len(times["n2"]) >= 17
+    assert len(after) <= 14, "20 a second for the half second that is left, and few late: not all 20"
+    assert len(times["n2"]) >= 14, "of 20; had it been blocked, too, it would have 10"
 
 
 def test_an_interrupted_run_still_reads(tmp_path: Path) -> None:
