@@ -69,7 +69,8 @@ bench: venv
 	@$(BIN)/python bench/bench_shaper.py
 	@$(BIN)/python bench/bench_windows.py
 	@$(BIN)/python bench/bench_lab.py
-	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_faults.py --windows 100
+	@trap '$(BIN)/callmaybe lab down' EXIT; $(BIN)/callmaybe lab up; $(BIN)/python bench/bench_faults.py --windows 100; \
+	  $(BIN)/python bench/bench_databases.py
 
 clean:
 	@rm -rf $(VENV)
