@@ -192,7 +192,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def percent(part: int, whole: int) -> str:
+def percent(part: float, whole: float) -> str:
     """Returns `31.4 %`; two significant digits below a tenth of a percent."""
     share = 100 * part / whole
     return f"{share:.1f} %" if share >= 0.1 or not part else f"{share:.2g} %"

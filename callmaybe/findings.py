@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader
 
 from analysis.errors import AnalysisError
 from analysis.judge import Results, read_results
+from analysis.lost_writes import percent
 from analysis.sentences import verdict_word
 from callmaybe.project import ROOT
 from callmaybe.run_files import read_json
@@ -19,6 +20,7 @@ from callmaybe.scenario import Published, Scenario
 
 # What a checker counts as wrong: writes, reads of `bank` and `counter`, pairs of `g2`, rows, elements that copies lack.
 WRONG = ("lost_count", "error_count", "illegal_count", "mixed_count", "divergent_count")
+COUNTED = ("attempts", "acknowledged", "wrong", "recovered", "duplicated")
 
 TEMPLATES = Environment(
     loader=PackageLoader("callmaybe"),
@@ -46,17 +48,28 @@ class Finding:
 
     @property
     def counts(self) -> dict[str, int | None]:
-        """Attempts, acknowledged and wrong."""
-        operations = self.results["operations"].values()
-        # Of two checkers that count under one name, the first that the scenario names is meant.
-        results = reversed(self.results["checkers"].values())
-        judged = {key: value for result in results for key, value in result.items()}
+        """Attempts, acknowledged; wrong; and what is no error: recovered (kept, though it had failed), duplicated."""
+        operations, judged = self.results["operations"].values(), self._judged
         counted = [judged[key] for key in WRONG if judged.get(key) is not None]
         return {
             "attempts": judged.get("attempt_count", sum(count["invoke"] for count in operations)),
             "acknowledged": judged.get("acknowledged_count", sum(count["ok"] for count in operations)),
             "wrong": next((count for count in counted if count), 0 if counted else None),
+            "recovered": judged.get("recovered_count"),
+            "duplicated": judged.get("duplicated_count"),
         }
+
+    @property
+    def lost_fraction(self) -> float | None:
+        """What part of the acknowledged writes was lost, 0 to 1; None where none was, or the run is not about them."""
+        lost, acknowledged = self._judged.get("lost_count"), self._judged.get("acknowledged_count")
+        return lost / acknowledged if lost and acknowledged else None
+
+    @property
+    def _judged(self) -> dict[str, Any]:
+        """All that checkers found; where two count under one name, what the first of them in the scenario counts."""
+        results = reversed(self.results["checkers"].values())
+        return {key: value for result in results for key, value in result.items()}
 
 
 def read_finding(folder: Path) -> Finding | None:
@@ -111,6 +124,7 @@ def _row(name: str, scenario: Scenario, findings: list[Finding], failures: list[
     verdict = ", ".join(f"{count} of {total} {word}" for word, count in words.most_common() if count)
     versions = sorted({finding.cluster["version"] for finding in findings})
     faults = sorted({_fault(finding) for finding in findings})
+    spans = {what: _span([finding.counts[what] for finding in findings]) for what in COUNTED}
     return [
         f"`{name}`",
         " ".join([scenario.database, ", ".join(versions)]).strip(),
@@ -119,7 +133,11 @@ def _row(name: str, scenario: Scenario, findings: list[Finding], failures: list[
         "; ".join(faults) or "-",
         verdict or "not run",
         _wanted(scenario),
-        *[_span([finding.counts[what] for finding in findings]) for what in ("attempts", "acknowledged", "wrong")],
+        spans["attempts"],
+        spans["acknowledged"],
+        spans["wrong"] + _share(findings),
+        spans["recovered"],
+        spans["duplicated"],
         _published(scenario.published),
     ]
 
@@ -157,6 +175,15 @@ def _span(counts: list[int | None]) -> str:
     if not known:
         return "-"
     return f"{min(known):,}" if min(known) == max(known) else f"{min(known):,} to {max(known):,}"
+
+
+def _share(findings: list[Finding]) -> str:
+    """What part of the acknowledged writes was lost, where any was: ` (48.1 % to 55.0 %)`."""
+    shares = [share for finding in findings if (share := finding.lost_fraction)]
+    if not shares:
+        return ""
+    least, most = percent(min(shares), 1), percent(max(shares), 1)
+    return f" ({least})" if least == most else f" ({least} to {most})"
 
 
 def _published(published: Published | None) -> str:

@@ -1,5 +1,6 @@
 """The table of many runs: verdicts counted, figures from least to most, what went otherwise said."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,20 @@ def test_a_row_counts_verdicts_and_spans_figures(tmp_path: Path) -> None:
     (row,) = [line for line in table.splitlines() if line.startswith("| `redis-sentinel`")]
     assert "| redis 7.0.15 | default | set | partition n1 n2 \\| n3 n4 n5, 30 s |" in row
     assert "| 2 of 3 invalid, 1 of 3 valid | invalid |" in row
-    assert f"| 0 to {lost[-1]:,} | 1,126 of 1,998 lost (Call Me Maybe: Redis (2013)) |" in row
+    recovered = sorted(finding.counts["recovered"] for finding in findings)  # type: ignore[type-var]
+    told = f"0 to {lost[-1]:,} (20.3 %) | {recovered[0]} to {recovered[-1]} | 0 |"
+    assert f"| {told} 1,126 of 1,998 lost (Call Me Maybe: Redis (2013)) |" in row
     assert "from runs of 2026-11-21 to 2026-11-23" in table
     assert [is_as_wanted(scenario(valid=False), finding) for finding in findings] == [True, True, False]
+
+
+def test_a_row_spans_what_part_was_lost(tmp_path: Path) -> None:
+    finding = read_finding(judged(tmp_path, 1, loses=True))
+    assert finding
+    counts = {"lost_count": 12, "acknowledged_count": 30}
+    more = replace(finding, results={**finding.results, "checkers": {"lost-writes": counts}})
+    table = make_table({"redis-sentinel": (scenario(valid=False), [more, finding], [])}, "callmaybe matrix")
+    assert "| 12 to 480 (20.3 % to 40.0 %) |" in table
 
 
 def test_what_could_not_run_is_in_the_table(tmp_path: Path) -> None:
@@ -63,10 +75,11 @@ def test_a_folder_without_a_verdict_is_no_finding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("divergent", "wrong"), [(92, 92), (0, 0)])
 def test_what_is_wrong_is_counted_by_whichever_checker_found_it(divergent: int, wrong: int) -> None:
-    lost = {"lost_count": 0, "attempt_count": 9, "acknowledged_count": 8}
+    lost = {"lost_count": 0, "attempt_count": 9, "acknowledged_count": 8, "recovered_count": 1, "duplicated_count": 2}
     copies = {"divergent_count": divergent, "acknowledged_count": 3}
     results: Any = {"operations": {}, "checkers": {"lost-writes": lost, "divergence": copies}}
-    assert Finding(Path(), {}, {}, results).counts == {"attempts": 9, "acknowledged": 8, "wrong": wrong}
+    counts = {"attempts": 9, "acknowledged": 8, "wrong": wrong, "recovered": 1, "duplicated": 2}
+    assert Finding(Path(), {}, {}, results).counts == counts
 
 
 def matrix(monkeypatch: pytest.MonkeyPatch, store: Path, *words: str) -> tuple[Result, str]:
