@@ -123,6 +123,9 @@ def test_pause_and_resume_stop_the_processes_and_let_them_go_on(cluster: Cluster
     assert set(cluster.states(NODES[4]).items()) == {(name, "T") for name in cluster.known.processes}
     assert unchanged(cluster.verb("pause", "--limit", NODES[4]), (NODES[4],))
     assert "T" not in cluster.states(NODES[3]).values()
+    bound = ("-e", "verb=ready", "-e", "db_ready_timeout_s=2", "--limit", NODES[4])
+    late = ansible("playbooks/db.yml", "-e", f"db={cluster.db}", *bound)
+    assert f"{NODES[4]} is not ready: after 2 s (db_ready_timeout_s): " in late.stdout + late.stderr
     cluster.verb("resume", "--limit", NODES[4])
     if not cluster.known.outlives_pause:
         deadline = time.monotonic() + 15  # it hears of it at once, if the pause was long enough
