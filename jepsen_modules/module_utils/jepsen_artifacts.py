@@ -128,7 +128,9 @@ def _members(path: Path) -> Iterator[Member]:
         BundleError: it is no tar and no zip, damaged, or has a path that leads out of it.
     """
     try:
-        for member in _in_zip(path) if zipfile.is_zipfile(path) else _in_tar(path):
+        # A tar of jars ends like a zip, since the last jar does: so what is a tar is asked first.
+        is_zip = not tarfile.is_tarfile(path) and zipfile.is_zipfile(path)
+        for member in _in_zip(path) if is_zip else _in_tar(path):
             parts = PurePosixPath(member.path).parts
             if member.path.startswith("/") or ".." in parts:
                 raise BundleError(f"{path.name} has a path that leads out of it: {member.path}")

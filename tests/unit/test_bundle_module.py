@@ -119,6 +119,16 @@ def test_an_archive_of_the_files_does_too(make: Make, tmp_path: Path) -> None:
     assert packed(make(source=str(brought))["archive"]) == {f"lib/{name}": (data, 0o644) for name, data in JARS.items()}
 
 
+def test_the_archive_that_was_made_does_elsewhere(make: Make, tmp_path: Path) -> None:
+    """A jar is a zip, so a tar of jars ends as a zip does."""
+    jar = zipped(tmp_path / "b-2.jar", {"A.class": (b"class", 0o644)}).read_bytes()
+    jars = {"a-1.jar": jar, "b-2.jar": jar}
+    first = make(source=str(folder(tmp_path / "jars", jars)), sums=sums(jars))
+    assert zipfile.is_zipfile(first["archive"])
+    elsewhere = make(source=first["archive"], sums=sums(jars), cache=str(tmp_path / "other"))
+    assert Path(elsewhere["archive"]).read_bytes() == Path(first["archive"]).read_bytes()
+
+
 @pytest.mark.parametrize(("kind", "write"), [("tar.gz", tar_gz), ("zip", zipped)])
 def test_a_distribution_is_unpacked_without_its_top_folder(make: Make, tmp_path: Path, kind: str, write: Any) -> None:
     brought = write(tmp_path / f"whatever.{kind}", TREE)
