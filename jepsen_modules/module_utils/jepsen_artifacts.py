@@ -136,7 +136,8 @@ def _members(path: Path) -> Iterator[Member]:
                 raise BundleError(f"{path.name} has a path that leads out of it: {member.path}")
             yield member
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise BundleError(f"{path} cannot be read as an archive ({error})") from None
+        what = str(error).partition(":\n")[0]  # tarfile adds what each of its methods had to say
+        raise BundleError(f"{path} cannot be read as an archive ({what})") from None
 
 
 def _in_tar(path: Path) -> Iterator[Member]:

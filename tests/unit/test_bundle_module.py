@@ -168,7 +168,8 @@ def test_a_damaged_archive_is_named(make: Make, tmp_path: Path) -> None:
     brought = tmp_path / "server.tar.gz"
     brought.write_bytes(b"not an archive")
     failed = make(sums=sums({"server-1.0.tar.gz": brought.read_bytes()}), source=str(brought))
-    assert "cannot be read as an archive" in failed["msg"]
+    assert "cannot be read as an archive (" in failed["msg"]
+    assert "\n" not in failed["msg"]
 
 
 def test_a_maven_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
