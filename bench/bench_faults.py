@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from plays import ROOT, play
+from plays import PING, ROOT, play
 
 STATE = Path("/var/lib/callmaybe/lab")
 PORT = 19077
@@ -55,14 +55,6 @@ ARM = """
     - ansible.builtin.assert:
         that: armed.applied_at_ns < windows[0].from_ns
         fail_msg: the windows were armed after the first of them had begun; the machine is too slow or too busy
-"""
-PING = """
-- hosts: nodes
-  become: true
-  gather_facts: false
-  any_errors_fatal: true
-  tasks:
-    - ansible.builtin.ping:
 """
 CUT_PLAINLY = """
 - hosts: nodes
@@ -336,14 +328,14 @@ def plain_ansible(lab: Lab, folder: Path, rounds: int) -> list[Event]:
     return commands_given(lab, rounds, lambda: play(cut, "-e", given), lambda: play(heal))
 
 
-def wall_times(folder: Path) -> dict[str, list[float]]:
+def wall_times() -> dict[str, list[float]]:
     """Seconds of partition.yml and of a bare ping play over the same hosts, in turns, so that both suffer alike."""
-    partition, ping = ROOT / "playbooks" / "partition.yml", written(folder, "ping.yml", PING)
+    partition = ROOT / "playbooks" / "partition.yml"
     took_s: dict[str, list[float]] = {"ping": [], "partition": []}
-    play(ping)
+    play(PING)
     try:
         for number in range(PLAYS):
-            took_s["ping"].append(play(ping))
+            took_s["ping"].append(play(PING))
             took_s["partition"].append(play(partition, "-e", f"duration={20 + number}"))
     finally:
         play(ROOT / "playbooks" / "heal.yml")
@@ -453,7 +445,7 @@ def main() -> int:
             "parallel SSH": parallel_ssh(lab, options.rounds),
             "Ansible play": plain_ansible(lab, folder, options.rounds),
         }
-        took_s = wall_times(folder)
+        took_s = wall_times()
     counts = judge_windows(ways["windows"])
     if options.json:
         print(as_json(ways, counts, took_s))

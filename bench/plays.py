@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PING = Path(__file__).with_name("ping.yml")
 BOUND_S = 300
 
 
