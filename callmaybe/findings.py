@@ -14,12 +14,15 @@ from analysis.errors import AnalysisError
 from analysis.judge import Results, read_results
 from analysis.lost_writes import percent
 from analysis.sentences import verdict_word
+from callmaybe.fault import Fault, Patterned
 from callmaybe.project import ROOT
 from callmaybe.run_files import read_json
 from callmaybe.scenario import Published, Scenario
 
 # What a checker counts as wrong: writes, reads of `bank` and `counter`, pairs of `g2`, rows, elements that copies lack.
 WRONG = ("lost_count", "error_count", "illegal_count", "mixed_count", "divergent_count")
+WHOM = ("topology", "groups", "node", "targets")
+TIMED = ("fault", "at", "for", "every", "times", "weight")
 COUNTED = ("attempts", "acknowledged", "wrong", "recovered", "duplicated")
 
 TEMPLATES = Environment(
@@ -123,14 +126,13 @@ def _row(name: str, scenario: Scenario, findings: list[Finding], failures: list[
     total = len(findings) + len(failures)
     verdict = ", ".join(f"{count} of {total} {word}" for word, count in words.most_common() if count)
     versions = sorted({finding.cluster["version"] for finding in findings})
-    faults = sorted({_fault(finding) for finding in findings})
     spans = {what: _span([finding.counts[what] for finding in findings]) for what in COUNTED}
     return [
         f"`{name}`",
         " ".join([scenario.database, ", ".join(versions)]).strip(),
         scenario.variant,
         scenario.workload.name,
-        "; ".join(faults) or "-",
+        _faults(scenario),
         verdict or "not run",
         _wanted(scenario),
         spans["attempts"],
@@ -160,14 +162,29 @@ def _notes(scenario: Scenario, findings: list[Finding], failures: list[str]) -> 
     return told + [f"could not run: {failure}" for failure in failures]
 
 
-def _fault(finding: Finding) -> str:
-    kinds = Counter(window["fault"] for window in finding.plan["windows"])
-    if not kinds:
-        return "none"
-    first = finding.plan["windows"][0]
-    if len(finding.plan["windows"]) == 1:
-        return f"{first['fault']} {first['title']}, {first['until_s'] - first['from_s']:g} s"
-    return ", ".join(f"{fault} x {count}" for fault, count in kinds.items())
+def _faults(scenario: Scenario) -> str:
+    """The timeline in the scenario's own words, so that runs on other nodes, or with other draws, say the same."""
+    if isinstance(scenario.faults, Patterned):
+        pattern = scenario.faults.pattern
+        choices = ", ".join(_fault(fault) for fault in pattern.faults)
+        return f"every {pattern.every:g} s, for {pattern.duration:g} s, one of: {choices}"
+    return "; ".join(_fault(fault) for fault in scenario.faults) or "none"
+
+
+def _fault(fault: Fault) -> str:
+    """One fault: its kind, at whom, what else is not as usual, how long and how often."""
+    given: dict[str, Any] = msgspec.to_builtins(fault, enc_hook=float)
+    whom = [_flat(value) for key in WHOM if (value := getattr(fault, key, None))]
+    how = [f"{key} {_flat(value)}" for key, value in given.items() if key not in (*TIMED, *WHOM)]
+    length = f", {fault.duration:g} s" if fault.duration else ""
+    return " ".join([given["fault"], *whom, *how]) + length + (f" x {fault.times}" if fault.times > 1 else "")
+
+
+def _flat(value: object) -> str:
+    """An option's value in words: numbers plain, groups of nodes parted as pictures of a cut part them."""
+    if isinstance(value, list):
+        return (" | " if value and isinstance(value[0], list) else " ").join(map(_flat, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _span(counts: list[int | None]) -> str:

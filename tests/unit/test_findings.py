@@ -4,11 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from analysis.judge import judge
 from callmaybe.commands import matrix as command
+from callmaybe.duration import Duration
+from callmaybe.fault import AnyFault, Flaky, Kill, Partition, Pattern, Patterned, Slow
 from callmaybe.findings import Finding, is_as_wanted, make_table, read_finding
 from callmaybe.scenario import Expect, Published, Scenario, Workload
 from tests.unit.synthetic_run import make_run
@@ -24,6 +27,7 @@ def scenario(*, valid: bool) -> Scenario:
         database="redis",
         workload=Workload("set", 60.0, 40.0),  # type: ignore[arg-type]
         checkers=["lost-writes"],
+        faults=[Partition(at=Duration(10), duration=Duration(30))],
         published=PUBLISHED,
         expect=Expect(valid),
     )
@@ -42,13 +46,41 @@ def test_a_row_counts_verdicts_and_spans_figures(tmp_path: Path) -> None:
     assert lost[0] == 0
     table = make_table({"redis-sentinel": (scenario(valid=False), findings, [])}, "callmaybe matrix")
     (row,) = [line for line in table.splitlines() if line.startswith("| `redis-sentinel`")]
-    assert "| redis 7.0.15 | default | set | partition n1 n2 \\| n3 n4 n5, 30 s |" in row
+    assert "| redis 7.0.15 | default | set | partition halves, 30 s |" in row
     assert "| 2 of 3 invalid, 1 of 3 valid | invalid |" in row
     recovered = sorted(finding.counts["recovered"] for finding in findings)  # type: ignore[type-var]
     told = f"0 to {lost[-1]:,} (20.3 %) | {recovered[0]} to {recovered[-1]} | 0 |"
     assert f"| {told} 1,126 of 1,998 lost (Call Me Maybe: Redis (2013)) |" in row
     assert "from runs of 2026-11-21 to 2026-11-23" in table
     assert [is_as_wanted(scenario(valid=False), finding) for finding in findings] == [True, True, False]
+
+
+TIMES: dict[str, Any] = {"at": Duration(10), "duration": Duration(5)}
+GROUPS = [["n1", "n2"], ["n3", "n4", "n5"]]
+PATTERN = Pattern(Duration(10), Duration(6), [Kill(), Flaky(weight=2.0, loss=5.0)])
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        ([], "none"),
+        ([Partition(topology="isolate", node="primary", **TIMES)], "partition isolate primary, 5 s"),
+        ([Partition(topology="groups", groups=GROUPS, **TIMES)], r"partition groups n1 n2 \| n3 n4 n5, 5 s"),
+        (
+            [Partition(topology="one-way", source="first", to="clients", ports=["tcp 5432"], times=3, **TIMES)],
+            "partition one-way from first to clients ports tcp 5432, 5 s x 3",
+        ),
+        (
+            [Slow(targets=["n1", "n2"], delay_ms=100.0, **TIMES), Kill(**TIMES)],
+            "slow n1 n2 delay_ms 100, 5 s; kill one, 5 s",
+        ),
+        (Patterned(PATTERN), "every 10 s, for 6 s, one of: kill one, flaky all loss 5"),
+    ],
+)
+def test_the_timeline_is_told_in_the_scenarios_words(faults: list[AnyFault] | Patterned, told: str) -> None:
+    asked = msgspec.structs.replace(scenario(valid=True), faults=faults)
+    table = make_table({"a": (asked, [], [])}, "callmaybe matrix")
+    assert f"| redis | default | set | {told} | not run |" in table
 
 
 def test_a_row_spans_what_part_was_lost(tmp_path: Path) -> None:
