@@ -235,7 +235,7 @@ class Faults(msgspec.Struct, frozen=True):
             if action.late_s > LATE_ACTION_S
         ]
         return told + [
-            f"{window.name} was aimed {window.late_s:.1f} s too late, and was so much shorter"
+            f"{window.name} was aimed {window.late_s:.1f} s too late, and was so much shorter; raise --ahead"
             for window in self.windows
             if window.armed_ns is not None and window.late_s > 0
         ]

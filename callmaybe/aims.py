@@ -14,14 +14,20 @@ from callmaybe.timeline import KIND_OF, TimelineError, Window, aim
 
 AIMED_FILE = "aimed.json"
 ASK_S, ARM_KIND_S = 8, 4  # before a window: to ask who is primary, and to arm each kind anew
+SETTLE_S = 10  # after a window, for the nodes to agree on who is primary
 TOGETHER_S = 5.0  # windows that begin within this are aimed at once
 TRIES = 3
 SPARE_NS = 2 * 10**9  # a window that ends before this has passed is not armed any more
 POLL_S = 0.2
 
 
-def plan_aims(windows: list[Window]) -> list[dict[str, Any]]:
+def plan_aims(windows: list[Window], ahead_s: float = 0) -> list[dict[str, Any]]:
     """Which late windows are aimed together, and when, each several times; a try after a success has nothing to do.
+
+    Args:
+        windows: of the run, all of them.
+        ahead_s: how long it may take to ask and to arm, where that is more than usual. It is not begun sooner while
+            another window is open, or has just ended, since the nodes may not agree yet on who is primary.
 
     Returns:
         `at_s` since T0, `names` of the windows, and `asks`, whether the nodes must be asked who is primary.
@@ -34,8 +40,12 @@ def plan_aims(windows: list[Window]) -> list[dict[str, Any]]:
     aims = []
     for group in groups:
         kinds = {KIND_OF[window["fault"]] for window in group}
-        at_s = group[0]["from_s"] - ASK_S - ARM_KIND_S * len(kinds)
+        from_s = group[0]["from_s"]
+        at_s = from_s - ASK_S - ARM_KIND_S * len(kinds)
         asks = any(window["late"]["asked"] != "holder" for window in group)
+        if asks:
+            settled_s = [window["until_s"] + SETTLE_S for window in windows if window["from_s"] < from_s]
+            at_s = min(at_s, max([from_s - ahead_s, *settled_s]))
         aims += [{"at_s": at_s, "names": [window["name"] for window in group], "asks": asks}] * TRIES
     return aims
 

@@ -27,7 +27,8 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
         folder: the run's.
         probes: what jepsen_status returned on each node.
         clocks: what jepsen_clock returned of each node; may be empty.
-        ahead_s: the time to commit the windows on all nodes before the first one may start; None: by their kinds.
+        ahead_s: the time to commit the windows on all nodes before the first one may start, and to aim a late one;
+            None: by their kinds.
 
     Returns:
         `t0_ns`, `kinds` (for each kind in use, its windows as its module takes them) and `agenda` (which late windows
@@ -61,7 +62,7 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
         "actions": plan.get("actions", []),
     }
     write_json(folder / FAULTS_FILE, faults)
-    agenda = sorted(plan_aims(windows) + plan.get("actions", []), key=lambda entry: entry["at_s"])
+    agenda = sorted(plan_aims(windows, ahead_s or 0) + plan.get("actions", []), key=lambda entry: entry["at_s"])
     return {"t0_ns": t0_ns, "kinds": for_modules(windows, cluster), "agenda": agenda}
 
 

@@ -28,6 +28,23 @@ def test_windows_that_begin_together_are_aimed_together() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "begins_s"),
+    [(5, [18, 48, 138]), (20, [10, 48, 130]), (60, [-30, 48, 90])],
+)
+def test_where_it_takes_longer_it_begins_sooner_but_not_in_another_window(
+    ahead_s: float, begins_s: list[float]
+) -> None:
+    windows = [late(f"cut-{number}", "partition", at_s) for number, at_s in ((1, 30), (2, 60), (3, 150))]
+    whole = {"name": "slow-1", "fault": "slow", "from_s": 32, "until_s": 80}
+    assert [aim["at_s"] for aim in plan_aims([*windows, whole], ahead_s)[::3]] == begins_s
+
+
+def test_who_holds_a_lock_is_not_looked_up_sooner() -> None:
+    cut = late("cut-1", "partition", 30) | {"late": {"asked": "holder"}}
+    assert plan_aims([cut], 60)[0]["at_s"] == 30 - 12
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run that began a second ago, driven by this very process."""

@@ -173,7 +173,7 @@ def test_clocks_restarts_and_delays_are_told_and_change_nothing(tmp_path: Path) 
         "the nodes' clocks were 0.08 s apart, and so were each window's begins",
         "n2 restarted in the middle of the run",
         "4 packets went by unshaped in slow-1",
-        "kill-1 was aimed 1.5 s too late, and was so much shorter",
+        "kill-1 was aimed 1.5 s too late, and was so much shorter; raise --ahead",
     ]
 
 
