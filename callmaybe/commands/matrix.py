@@ -80,8 +80,12 @@ def _chosen(names: tuple[str, ...], tags: tuple[str, ...]) -> list[tuple[str, Pa
 def _run_all(  # noqa: PLR0913, PLR0917 - what a user may say of all runs
     found: Found, runs: int, seed: int, inventory: Path | None, target: str | None, ahead_s: float | None
 ) -> None:
-    """Runs them; a database is wiped once its last scenario is over, so that it takes nothing from the next one."""
-    for database, group in groupby(found.items(), key=lambda entry: entry[1][0].database):
+    """Runs them; a database is wiped once its last scenario is over, so that it takes nothing from the next one.
+
+    One that was there before, since no scenario provisions it, is somebody's, and stays as it is.
+    """
+    for database, entries in groupby(found.items(), key=lambda entry: entry[1][0].database):
+        group = list(entries)
         for name, (_, findings, failures) in group:
             path = find_scenario(name)
             for number in range(runs):
@@ -93,8 +97,15 @@ def _run_all(  # noqa: PLR0913, PLR0917 - what a user may say of all runs
                     failures.append(str(error))
                     continue
                 findings.extend(read_runs(_newest(path.stem, 1))[0])
-        variables = {"db": database, "verb": "wipe"} | ({"target": target} if target else {})
-        run_playbook("db.yml", variables, inventory=inventory or lab.inventory())
+        if any(scenario.provision for _, (scenario, _, _) in group):
+            _wipe(database, inventory, target)
+
+
+def _wipe(database: str, inventory: Path | None, target: str | None) -> None:
+    variables = {"db": database, "verb": "wipe"} | ({"target": target} if target else {})
+    outcome = run_playbook("db.yml", variables, inventory=inventory or lab.inventory())
+    if not outcome.ok:
+        click.echo(f"callmaybe: {database} was not wiped: {outcome.reason}", err=True)
 
 
 def _newest(scenario: str, most: int) -> list[Path]:

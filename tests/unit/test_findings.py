@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from analysis.judge import judge
+from callmaybe.ansible import Outcome
 from callmaybe.commands import matrix as command
 from callmaybe.duration import Duration
 from callmaybe.fault import AnyFault, Flaky, Kill, Partition, Pattern, Patterned, Slow
 from callmaybe.findings import Finding, is_as_wanted, make_table, read_finding
+from callmaybe.project import SCENARIOS
 from callmaybe.scenario import Expect, Published, Scenario, Workload
 from tests.unit.synthetic_run import make_run
 
@@ -138,21 +140,43 @@ def test_a_table_of_runs_that_were_counts_those_that_ended_early(
     assert "| not run |" in table
 
 
-def test_runs_of_a_matrix_have_the_time_to_arm_that_was_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = []
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[Any]]:
+    """What a matrix ran: its runs, which are judged at once, and its playbooks."""
+    runs: list[Any] = []
+    playbooks: list[Any] = []
 
     def run(*words: object) -> None:
-        told.append(words)
-        judged(tmp_path / "redis-sentinel", len(told), loses=True)
+        runs.append(words)
+        judged(tmp_path / Path(str(words[0])).stem, len(runs), loses=True)
+
+    def play(*words: object, **_: object) -> Outcome:
+        playbooks.append(words)
+        return Outcome("failed", [("", "n1 does not answer")])
 
     monkeypatch.setattr(command, "run_scenario", run)
-    monkeypatch.setattr(command, "run_playbook", lambda *_, **__: None)
+    monkeypatch.setattr(command, "run_playbook", play)
+    return runs, playbooks
+
+
+def test_runs_of_a_matrix_have_the_time_to_arm_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: tuple[list[Any], list[Any]]
+) -> None:
     hosts = tmp_path / "hosts.yml"
     hosts.touch()
     asked = ("redis-sentinel", "--ahead", "30", "--runs", "2", "--seed", "5", "-i", str(hosts), "--target", "five")
     done, table = matrix(monkeypatch, tmp_path, *asked)
-    assert [words[1:] for words in told] == [(hosts, "five", 5, 30.0), (hosts, "five", 6, 30.0)]
+    assert [words[1:] for words in ran[0]] == [(hosts, "five", 5, 30.0), (hosts, "five", 6, 30.0)]
     assert "| 2 of 2 invalid |" in table
     assert done.exit_code == 0
+    assert ran[1] == [("db.yml", {"db": "redis", "verb": "wipe", "target": "five"})]
+    assert "callmaybe: redis was not wiped: n1 does not answer" in done.output
+
+
+def test_a_cluster_that_was_there_before_is_not_wiped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: tuple[list[Any], list[Any]]
+) -> None:
+    mine = tmp_path / "mine.yml"
+    mine.write_text((SCENARIOS / "redis-sentinel.yml").read_text(encoding="utf-8") + "provision: false\n")
+    done, _ = matrix(monkeypatch, tmp_path, str(mine))
+    assert (len(ran[0]), ran[1], done.exit_code) == (1, [], 0)
