@@ -38,7 +38,7 @@ class Fault(
     duration: Duration | None = None
     every: Duration | None = None
     times: int = 1
-    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 1.0
 
 
 class Partition(Fault, tag="partition"):

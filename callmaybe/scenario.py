@@ -1,5 +1,6 @@
 """Scenario files: their schema, and reading them with errors that name the line and the key."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from callmaybe.fault import CHOICES, FAULTS, AnyFault, Fault, Flaky, Pattern, Pa
 from callmaybe.project import SCENARIOS, UserError
 
 WHOLE = "must be whole seconds: nftables begins and ends a window on a second"
-PORT = re.compile(r"(tcp|udp) [0-9]{1,5}")
+PORT = re.compile(r"(tcp|udp) ([1-9][0-9]{0,4})")
+LAST_PORT = 65535
 Mistake = tuple[str, bool, str]  # the key's path, whether it is wrong, why
 
 
@@ -105,17 +107,38 @@ def load_scenario(path: Path) -> Scenario:
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_keys(tree, path)
         found = msgspec.convert(yaml.safe_load(text), Scenario, dec_hook=decode_duration)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{path}:{line}: not YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: not YAML: {error.reason}") from None
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         line, key = _locate(tree, where.strip("`"), what)
         raise UserError(f"{path}:{line}: {key}: {_explained(what, key)}") from None
+    except ValueError as error:  # what YAML takes for a date, such as 2024-13-45
+        raise UserError(f"{path}: a value that looks like a date and is none: {error}") from None
     return _sensible(found, path, tree)
+
+
+def _check_keys(node: yaml.Node | None, path: Path) -> None:
+    """Raises UserError if a key is there twice: YAML would keep the last one, and say nothing."""
+    if isinstance(node, yaml.SequenceNode):
+        for entry in node.value:
+            _check_keys(entry, path)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if str(key.value) in seen:
+                raise UserError(f"{path}:{line}: {key.value}: is there twice; the first is in line {seen[key.value]}")
+            seen[str(key.value)] = line
+            _check_keys(value, path)
 
 
 def _explained(what: str, key: str) -> str:
@@ -132,7 +155,7 @@ def _sensible(scenario: Scenario, path: Path, tree: yaml.Node | None) -> Scenari
     """What the types cannot say: numbers above zero, windows inside of the run."""
     load = scenario.workload
     mistakes = [
-        ("$.workload.rate", load.rate <= 0, "must be above 0"),
+        ("$.workload.rate", not 0 < load.rate < math.inf, "must be a number above 0"),
         ("$.workload.duration", load.duration <= 0, "must be above 0"),
         ("$.workload.timeout", load.timeout <= 0, "must be above 0"),
         ("$.workload.clients_per_node", load.clients_per_node < 1, "must be at least 1"),
@@ -202,12 +225,17 @@ def _mistakes_of_action(action: Operator, where: str, run_s: float) -> list[Mist
 def _mistakes_of_options(fault: Fault, where: str) -> list[Mistake]:
     """What may be wrong with the options of any fault, wherever it stands."""
     mistakes: list[Mistake] = [
-        (f"{where}.ports", PORT.fullmatch(port) is None, f"expected ports such as `tcp 9092`, got `{port}`")
+        (f"{where}.ports", not _is_port(port), f"expected ports such as `tcp 9092`, got `{port}`")
         for port in getattr(fault, "ports", [])
     ]
     if isinstance(fault, Slow | Flaky | Shape):
         mistakes += _mistakes_of_shape(shape_of(fault), where)
     return mistakes
+
+
+def _is_port(text: str) -> bool:
+    found = PORT.fullmatch(text)
+    return found is not None and int(found[2]) <= LAST_PORT
 
 
 def _mistakes_of_shape(shape: dict[str, Any], where: str) -> list[Mistake]:

@@ -50,6 +50,10 @@ def test_durations(text: str, seconds: float) -> None:
     [
         ("rate: 40", "rate: fast", 6, "workload.rate", "expected `float`"),
         ("rate: 40", "rate: 0", 6, "workload.rate", "above 0"),
+        ("rate: 40", "rate: .nan", 6, "workload.rate", "above 0"),
+        ("rate: 40", "rate: .inf", 6, "workload.rate", "above 0"),
+        ("rate: 40", "rate: 40\n  rate: 50", 7, "rate", "is there twice; the first is in line 6"),
+        ("at: 10s", "at: 10s, at: 12s", 8, "at", "is there twice; the first is in line 8"),
         ("rate: 40", "raet: 40", 6, "workload.raet", "unknown field"),
         ("duration: 50s", "duration: 50", 5, "workload.duration", "with its unit"),
         ("  rate: 40\n", "", 3, "workload", "missing required field `rate`"),
@@ -71,6 +75,8 @@ def test_durations(text: str, seconds: float) -> None:
         ("topology: halves", "weight: 2", 8, "faults.0.weight", "belongs into a pattern"),
         ("topology: halves", "ports: [9092]", 8, "faults.0.ports.0", "expected `str`"),
         ("topology: halves", "ports: [tcp/9092]", 8, "faults.0.ports", "such as `tcp 9092`, got `tcp/9092`"),
+        ("topology: halves", "ports: [tcp 99999]", 8, "faults.0.ports", "such as `tcp 9092`, got `tcp 99999`"),
+        ("topology: halves", "ports: [tcp 0]", 8, "faults.0.ports", "such as `tcp 9092`, got `tcp 0`"),
         ("fault: partition, topology: halves", "topology: halves", 8, "faults.0", "missing required field `fault`"),
         ("at: 10s, ", "", 8, "faults.0", "missing required field `at`"),
         ("fault: partition, topology: halves", "fault: slow, delay_ms: -1", 8, "faults.0.delay_ms", ">= 0"),
@@ -144,6 +150,7 @@ def test_a_pattern_is_read(tmp_path: Path) -> None:
         ("every: 10s", "every: 2.5s", 9, "faults.pattern.every", "whole seconds"),
         ("every: 10s", "evry: 10s", 9, "faults.pattern.evry", "unknown field"),
         ("weight: 2", "weight: 0", 12, "faults.pattern.faults.0.weight", "> 0"),
+        ("weight: 2", "weight: .inf", 12, "faults.pattern.faults.0.weight", "<= 1000000"),
         ("weight: 2", "at: 3s", 12, "faults.pattern.faults.0.at", "the pattern says when"),
         ("weight: 2", "times: 3", 12, "faults.pattern.faults.0.times", "the pattern says when"),
         ("fault: slow", "fault: slwo", 13, "faults.pattern.faults.1.fault", "known: partition, slow, flaky"),
@@ -159,10 +166,16 @@ def test_a_mistake_in_a_pattern_names_line_and_key(  # noqa: PLR0917 - one row, 
     assert about in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "just a word", "a: [1", "title: x\n\tdatabase: y"])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "just a word", "a: [1", "title: x\n\tdatabase: y", "title: x\x01"])
 def test_what_is_no_scenario_at_all_is_one_sentence(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match=r"mine\.yml:\d+: "):
         load_scenario(write(tmp_path, text))
+
+
+def test_a_date_that_there_is_not_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace("at: 10s", "at: 2024-13-45"))
+    with pytest.raises(UserError, match=r"mine\.yml: a value that looks like a date and is none: month"):
+        load_scenario(path)
 
 
 def test_an_unknown_scenario_lists_the_known_ones() -> None:
