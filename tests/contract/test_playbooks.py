@@ -58,6 +58,8 @@ MISTAKES = [
             "install.yml -e db=redis",
             "teardown.yml -e db=etcd",
             "db.yml -e db=redis -e verb=kill",
+            "db.yml -e db=rabbitmq -e verb=start",
+            "db.yml -e db=elasticsearch -e verb=ready",
             "reboot.yml",
             "shutdown.yml",
         )
