@@ -94,6 +94,16 @@ def test_a_register_by_transactions() -> None:
     ]
 
 
+@pytest.mark.parametrize(("updates", "answers", "end"), [
+    ("own", [UNAVAILABLE], "info"),
+    ("own", [cassandra.InvalidRequest()], "fail"),
+    ("read-modify-write", [UNAVAILABLE], "fail"),
+])  # fmt: skip
+def test_too_few_nodes_are_not_certain_of_a_transaction(updates: str, answers: list[Any], end: str) -> None:
+    client, _ = client_of(CassandraRegister, answers, updates=updates)
+    assert complete(client, "write", 4).type == end
+
+
 def test_a_register_by_reads_and_writes() -> None:
     client, asked = client_of(CassandraRegister, [[(4,)], [], [(4,)]], updates="read-modify-write")
     assert client.invoke("cas", [4, 2]) == [4, 2]

@@ -12,7 +12,13 @@ pytestmark = pytest.mark.unit
 
 
 def test_what_comes_after_the_record_was_appended_is_not_certain() -> None:
-    appended = (errors.NotEnoughReplicasAfterAppendError, errors.RequestTimedOutError, errors.KafkaConnectionError)
+    appended = (
+        errors.NotEnoughReplicasAfterAppendError,
+        errors.RequestTimedOutError,
+        errors.KafkaConnectionError,
+        errors.NotLeaderForPartitionError,
+        errors.UnknownTopicOrPartitionError,
+    )
     assert not [error for error in appended if issubclass(error, CERTAIN)]
     assert issubclass(errors.NotEnoughReplicasError, CERTAIN)
 

@@ -26,6 +26,8 @@ logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # what goes wrong sta
 CERTAIN = (cassandra.Unavailable, cassandra.InvalidRequest)
 """What a node says before it sends a write to anybody: too few nodes live, by what it knows, or the statement is none.
 
+Of a transaction only the latter is certain: a node counts again who lives when it commits what was agreed on.
+
 A time-out is not certain, whoever had it: what a node has taken stays, though too few answered. Nor is an overload,
 which a node can find out about in the middle of sending.
 """
@@ -269,7 +271,10 @@ class CassandraRegister(CassandraClient):
         if not self._agreed:
             self.ask(change, (value,))
             return True
-        return bool(self.ask(f"{change} IF {condition}", (value,)).was_applied)
+        try:
+            return bool(self.ask(f"{change} IF {condition}", (value,)).was_applied)
+        except cassandra.Unavailable as error:
+            raise CassandraError("too few nodes live, perhaps to commit what was agreed on") from error
 
     def _read(self) -> int | None:
         level = "SERIAL" if self._agreed else ""

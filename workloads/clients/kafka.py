@@ -20,16 +20,11 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong stands 
 
 POLL_MS = 200
 NO_LEADER = -1
-CERTAIN = (
-    kafka_errors.NotLeaderForPartitionError,
-    kafka_errors.LeaderNotAvailableError,
-    kafka_errors.UnknownTopicOrPartitionError,
-    kafka_errors.NotEnoughReplicasError,
-    kafka_errors.MessageSizeTooLargeError,
-)
-"""What a broker says before it appends: it does not lead the partition, has none of that name, or too few are in sync.
+CERTAIN = (kafka_errors.NotEnoughReplicasError, kafka_errors.MessageSizeTooLargeError)
+"""What a broker says only before it appends: too few copies are in sync, or the record is too large.
 
 NotEnoughReplicasAfterAppend and RequestTimedOut come after: the record is in the leader's log, and may stay there.
+NotLeaderForPartition may: a broker that is deposed says it of records whose copies it waited for (KAFKA-13574).
 """
 
 
