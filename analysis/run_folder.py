@@ -26,6 +26,7 @@ CLIENTS = "clients"  # in a grudge: no node, but whoever talks to the database
 
 # A window is only as exact as the clocks: beyond this the reader is told.
 CLOCK_MARGIN_NS = 50_000_000
+CLOCK_LIMIT_NS = 1_000_000_000  # and beyond this a window is no evidence: it may have been open when nobody worked
 
 LATE_ACTION_S = 3.0  # an operator is no window: some seconds are Ansible's own
 
@@ -202,6 +203,16 @@ class ControllerClock(msgspec.Struct, frozen=True):
     error_ns: int = 0
     synchronized: bool | None = None
 
+    def is_off(self, by_ns: int) -> bool:
+        """Whether it certainly is further off than that."""
+        return abs(self.offset_ns) - self.error_ns > by_ns
+
+    @property
+    def distance(self) -> str:
+        """How far it is off, in words: `2 s behind the controller's`."""
+        way = "ahead of" if self.offset_ns > 0 else "behind"
+        return f"{abs(self.offset_ns) / _NS:.3g} s {way} the controller's"
+
 
 class Faults(msgspec.Struct, frozen=True):
     """What was armed, what it did, how far apart the clocks were, and in which boots the nodes were seen."""
@@ -215,9 +226,20 @@ class Faults(msgspec.Struct, frozen=True):
     controller_clock: dict[str, ControllerClock] = {}
     boot_ids: dict[str, list[str]] = {}
 
+    def doubts(self) -> list[str]:
+        """Why its windows prove nothing, a sentence each."""
+        told = [doubt for window in self.windows if (doubt := window.doubt())]
+        told += [doubt for action in self.actions if (doubt := action.doubt())]
+        return told + [
+            f"the clock of {node} was {clock.distance}: its windows were at other times than the history says"
+            for node, clock in self.controller_clock.items()
+            if self.windows and clock.is_off(CLOCK_LIMIT_NS)
+        ]
+
     def warnings(self) -> list[str]:
         """What a reader should know of clocks, restarts and delays, a sentence each."""
-        told = [_about_clock(node, clock) for node, clock in self.controller_clock.items() if _is_off(clock)]
+        clocks = self.controller_clock.items()
+        told = [_about_clock(node, clock) for node, clock in clocks if clock.is_off(CLOCK_MARGIN_NS)]
         if self.clock_spread_ns is not None and self.clock_spread_ns > CLOCK_MARGIN_NS:
             told.append(
                 f"the nodes' clocks were {self.clock_spread_ns / _NS:.3g} s apart, and so were each window's begins"
@@ -249,17 +271,12 @@ def _about_counts(window: Window) -> list[str]:
     return told + [f"{window.name} on {node}: {of['error']}" for node, of in counts.items() if of.get("error")]
 
 
-def _is_off(clock: ControllerClock) -> bool:
-    return abs(clock.offset_ns) - clock.error_ns > CLOCK_MARGIN_NS
-
-
 def _about_clock(node: str, clock: ControllerClock) -> str:
-    way = "ahead of" if clock.offset_ns > 0 else "behind"
     kept = {True: "", False: ", and NTP does not keep it", None: ""}[clock.synchronized]
     early = "earlier" if clock.offset_ns > 0 else "later"
     return (
-        f"the clock of {node} was {abs(clock.offset_ns) / _NS:.3g} s {way} the controller's "
-        f"(give or take {clock.error_ns / _NS:.2g} s{kept}): its windows began so much {early} than the history says"
+        f"the clock of {node} was {clock.distance} (give or take {clock.error_ns / _NS:.2g} s{kept}): "
+        f"its windows began so much {early} than the history says"
     )
 
 
@@ -354,9 +371,9 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     """Weighs the armed windows against the names of those asked for."""
     armed = {window.name for window in faults.windows}
     doubts = [f"{name} was asked for but never armed" for name in asked if name not in armed]
-    doubts += [doubt for window in faults.windows if (doubt := window.doubt())]
-    doubts += [doubt for action in faults.actions if (doubt := action.doubt())]
-    return Evidence(sorted(faults.windows, key=lambda window: window.from_s), doubts, faults.warnings())
+    return Evidence(
+        sorted(faults.windows, key=lambda window: window.from_s), doubts + faults.doubts(), faults.warnings()
+    )
 
 
 def windows_in(table: Table) -> list[Window]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from analysis.run_folder import CLOCK_LIMIT_NS, ControllerClock
 from callmaybe.aims import plan_aims, read_aimed
 from callmaybe.arming import for_modules, missing_windows
 from callmaybe.counts import add_counts
@@ -35,10 +36,13 @@ def plan_windows(folder: Path, probes: Answers, clocks: Answers, ahead_s: float 
         are to be aimed together and what an operator does, by time).
 
     Raises:
-        UserError: a node does not hear all others before anything is cut: the run would blame the database for it.
+        UserError: a node does not hear all others before anything is cut: the run would blame the database for it; or
+            its clock is so far off that its windows would be open at another time.
     """
     plan = yaml.safe_load((folder / "scenario.yml").read_text(encoding="utf-8"))
     _check_whole(plan["nodes"], probes)
+    if plan["windows"]:
+        _check_clocks(clocks)
     cluster = read_json(folder / "cluster.json") if (folder / "cluster.json").exists() else {}
     kinds = {KIND_OF[window["fault"]] for window in plan["windows"]}
     t0_ns = (int(time.time() + (AHEAD_S + AHEAD_OF_KIND_S * len(kinds) if ahead_s is None else ahead_s)) + 1) * 10**9
@@ -114,6 +118,18 @@ def record_counters(folder: Path, statuses: Answers, clocks: Answers) -> dict[st
 
 def _clock(answer: dict[str, Any]) -> dict[str, Any]:
     return {key: answer.get(key) for key in ("offset_ns", "error_ns", "synchronized")}
+
+
+def _check_clocks(clocks: Answers) -> None:
+    known = {
+        n: ControllerClock(told["offset_ns"], told["error_ns"]) for n, told in clocks.items() if "offset_ns" in told
+    }
+    off = [f"the clock of {node} is {clock.distance}" for node, clock in known.items() if clock.is_off(CLOCK_LIMIT_NS)]
+    if off:
+        raise UserError(
+            f"{'; '.join(off)}: faults begin and end by each node's own clock; set it (timedatectl, chronyc makestep),"
+            " then run again"
+        )
 
 
 def _check_whole(nodes: list[str], probes: Answers) -> None:

@@ -83,6 +83,20 @@ def test_a_network_that_is_broken_already_is_refused(folder: Path) -> None:
     assert not (folder / "faults.json").exists()
 
 
+@pytest.mark.parametrize(("offset_ns", "way"), [(120 * 10**9, "120 s ahead of"), (-3 * 10**9, "3 s behind")])
+def test_a_clock_by_which_faults_would_come_at_another_time_is_refused(folder: Path, offset_ns: int, way: str) -> None:
+    clocks = {"n1": {"offset_ns": 900_000_000, "error_ns": 9}, "n2": {"offset_ns": offset_ns, "error_ns": 10**9}}
+    with pytest.raises(UserError, match=f"^the clock of n2 is {way} the controller's: faults begin and end by"):
+        plan_windows(folder, probes(), clocks, ahead_s=4)
+    clocks["n2"]["error_ns"] = abs(offset_ns)
+    assert plan_windows(folder, probes(), clocks, ahead_s=4)["kinds"], "it is not certain"
+
+
+def test_a_run_without_faults_takes_any_clock(tmp_path: Path) -> None:
+    (tmp_path / "scenario.yml").write_text(yaml.safe_dump({"nodes": NODES, "windows": []}))
+    assert plan_windows(tmp_path, probes(), {"n1": {"offset_ns": 9 * 10**9, "error_ns": 1}}, ahead_s=4)
+
+
 def test_counters_come_by_receiver_and_sender_and_a_silent_node_stays_absent(folder: Path) -> None:
     plan_windows(folder, probes(), {}, ahead_s=4)
     statuses = {

@@ -162,19 +162,27 @@ def test_clocks_restarts_and_delays_are_told_and_change_nothing(tmp_path: Path) 
     folder = make_folder(tmp_path, GOOD, [late, passed])
     clocks = {
         "n1": {"offset_ns": 60_000_000, "error_ns": 20_000_000},
-        "n2": {"offset_ns": -2_000_000_000, "error_ns": 9},
+        "n2": {"offset_ns": -900_000_000, "error_ns": 9},
     }
     boots = {"n1": ["a", "a"], "n2": ["b", "c"], "n3": ["d"]}
     change(folder / "faults.json", controller_clock=clocks, boot_ids=boots, clock_spread_ns=80_000_000)
     results = judge(folder)
     assert results["valid"] is True
     assert [warning.partition(":")[0] for warning in results["warnings"]] == [
-        "the clock of n2 was 2 s behind the controller's (give or take 9e-09 s)",
+        "the clock of n2 was 0.9 s behind the controller's (give or take 9e-09 s)",
         "the nodes' clocks were 0.08 s apart, and so were each window's begins",
         "n2 restarted in the middle of the run",
         "4 packets went by unshaped in slow-1",
         "kill-1 was aimed 1.5 s too late, and was so much shorter; raise --ahead",
     ]
+
+
+def test_a_clock_that_is_seconds_off_is_a_doubt(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, GOOD, [CUT])
+    change(folder / "faults.json", controller_clock={"n2": {"offset_ns": 120_000_000_000, "error_ns": 9}})
+    doubt = "the clock of n2 was 120 s ahead of the controller's: its windows were at other times than the history says"
+    assert judge(folder)["doubts"] == [doubt]
+    assert judge(folder)["valid"] == "unknown"
 
 
 def test_a_window_asked_for_and_not_armed_is_a_doubt(tmp_path: Path) -> None:
