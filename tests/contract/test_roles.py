@@ -24,7 +24,7 @@ CONTRACT = {
     "name", "capabilities", "packages", "packages_from", "services", "processes", "ports", "data", "logs", "files",
     "paths", "users", "version", "client",
 }  # fmt: skip
-OPTIONAL = {"rewritten", "owner", "suite", "least_hosts", "release", "bundles", "java"}
+OPTIONAL = {"rewritten", "strays", "owner", "suite", "least_hosts", "release", "bundles", "java"}
 OF_THE_RUN = {"run_folder"}  # options that a run gives, and no default can
 
 # The nodes' addresses, as an inventory may have them.

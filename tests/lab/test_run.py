@@ -406,11 +406,17 @@ def test_a_node_that_is_off_is_named_and_nothing_is_armed(etcd_there: None, lab:
     assert quiet(lab)
 
 
-def test_hosts_that_may_not_break_are_not_touched(etcd_there: None, lab: Lab, scenario, tmp_path: Path) -> None:
+KILLED = {"faults": [], "operator": [{"at": "2s", "do": "kill", "targets": "all"}], "provision": False}
+
+
+@pytest.mark.parametrize("asked", [{}, {"provision": False}, KILLED], ids=["to install", "to cut", "to kill by hand"])
+def test_hosts_that_may_not_break_are_not_touched(
+    etcd_there: None, lab: Lab, scenario, tmp_path: Path, asked: dict[str, Any]
+) -> None:
     spared = NODES[2]
     mine = inventory(tmp_path, {spared: {"faults_allowed": False}})
     before = lab.run(spared, "systemctl show -P MainPID etcd").stdout
-    status, out, err = run(scenario("etcd", "v3"), "-i", mine)
+    status, out, err = run(scenario("etcd", "v3", **asked), "-i", mine)
     assert status == 3, out + err
     assert spared in err
     assert "faults_allowed" in err
