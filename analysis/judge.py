@@ -17,6 +17,7 @@ from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
 from analysis.checks.verdict import Verdict, worst
 from analysis.history import STDIN
+from analysis.nemesis import windows_in
 from analysis.read import read_table
 from analysis.record import Record
 from analysis.run_folder import (
@@ -27,7 +28,6 @@ from analysis.run_folder import (
     evidence_of,
     read_faults,
     read_scenario,
-    windows_in,
 )
 from analysis.settings import Settings
 from analysis.table import NEMESIS_PROCESS, TYPES
@@ -162,7 +162,8 @@ def _evidence_of_run(folder: Path, table: Table) -> Evidence:
 
 def _unarmed(table: Table, asked: list[str]) -> Evidence:
     """The evidence of a run without `faults.json`: enough only where no fault was asked for."""
-    return Evidence(windows_in(table), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked], [])
+    windows, warnings = windows_in(table)
+    return Evidence(windows, [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked], warnings)
 
 
 def _evidence_beside(history: Path | str, table: Table) -> Evidence:
@@ -172,9 +173,10 @@ def _evidence_beside(history: Path | str, table: Table) -> Evidence:
         return _evidence_of_run(beside, table)
     if str(history) != STDIN and (beside / FAULTS_FILE).exists():
         return evidence_of(read_faults(beside / FAULTS_FILE), [])
-    windows = windows_in(table)
-    warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
-    return Evidence(windows, [], [warning] if windows else [])
+    windows, warnings = windows_in(table)
+    if windows:
+        warnings.append(f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked")
+    return Evidence(windows, [], warnings)
 
 
 def _weigh(
