@@ -84,6 +84,23 @@ def test_the_first_read_is_what_the_others_must_agree_with_unless_told() -> None
     assert bank.check(table_with(*ok("read", None, {"a": 4, "b": 6}), *ok("read", None, {"a": 10})))["valid"] is True
 
 
+def test_balances_with_a_point_are_summed_as_they_are_written() -> None:
+    before, after = {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 0.3, "b": 0.2, "c": 0.1}
+    result = bank.check(table_with(*ok("read", None, before), *ok("read", None, after)))
+    assert (result["valid"], result["reason"]) == (True, "all 2 reads sum up to 0.6")
+    assert result["total_amount"] == 0.6
+    assert bank.check(table_with(*ok("read", None, before)), total_amount=0.6)["valid"] is True
+    less = bank.check(table_with(*ok("read", None, before), *ok("read", None, after | {"a": 0.30000000000000004})))
+    assert less["first_error"] == {"kind": "wrong-total", "line": 4, "total": 0.6000000000000001}
+
+
+@pytest.mark.parametrize("balance", [float("inf"), float("nan"), 1e308])
+def test_a_total_that_is_no_number_is_wrong(balance: float) -> None:
+    reads = [event for each in (1, balance) for event in ok("read", None, {"a": each, "b": each})]
+    result = bank.check(table_with(*reads))
+    assert (result["valid"], result["reason"]) == (False, "1 read with a wrong total")
+
+
 @pytest.mark.parametrize(("events", "reason"), [
     ([], "nobody read"),
     ([*ended("read", None, "fail"), *ended("read", None, "info")], "of 2 reads none told the balances"),
