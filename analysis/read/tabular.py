@@ -32,7 +32,7 @@ def has_columns(head: bytes) -> bool:
 def read_csv(source: Source, columns: Mapping[str, str], add: Callable[[Event], None]) -> list[str]:
     """Gives each row of a CSV file to `add`; returns warnings.
 
-    A cell of `value` that is JSON is read as such, any other as a string; an empty cell is nothing.
+    A cell of `value` or `key` that is JSON is read as such, any other as a string; an empty cell is nothing.
 
     Raises:
         HistoryError: With file and line of the row that is no event.
@@ -129,14 +129,14 @@ def _event(source: Source, cells: dict[str, Any], line: int) -> Event:
 
 
 def _cell(field: str, cell: Any) -> Any:  # noqa: ANN401 - Parquet has cells of any type
-    """Returns what a cell says: a number where the field is one, JSON or a string in `value`."""
+    """Returns what a cell says: a number where the field is one, JSON or a string in `value` and `key`."""
     if not isinstance(cell, str):
         return cell
     if field in {"index", "time", "process"}:
         digits = cell.strip()
         whole = digits.removeprefix("-").isdecimal() and len(digits) < 20
         return int(digits) if whole else cell
-    if field != "value":
+    if field not in {"value", "key"}:
         return cell
     try:
         return _decoder.decode(cell)

@@ -109,6 +109,16 @@ def test_columns_of_other_names(folder: Path) -> None:
     assert is_the_history(read_table(folder / "h", columns={"process": "who"}))
 
 
+def test_a_key_beside_the_value_is_part_of_it(folder: Path) -> None:
+    table = read(folder, b"process,type,f,key,value\n0,invoke,write,x,1\n0,ok,write,7,\nnemesis,info,cut,,all\n")
+    assert [table.value(row) for row in range(3)] == [["x", 1], [7, None], "all"]
+    renamed = read(folder, b"process,type,f,k,value\n0,invoke,write,2,1\n", {"key": "k"})
+    assert renamed.value(0) == [2, 1]
+    rows = {"process": [0], "type": ["invoke"], "f": ["write"], "key": ["x"], "value": [1]}
+    pq.write_table(pa.table(rows), folder / "h")
+    assert read_table(folder / "h").value(0) == ["x", 1]
+
+
 def test_the_nemesis_of_a_log(folder: Path) -> None:
     table = read(
         folder, b":nemesis\t:info\t:start\tCut off {:n1 #<Object>}\n0\t:info\t:cas\t:timed-out\t[:http 500]\n"[:51]
