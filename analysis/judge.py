@@ -134,7 +134,8 @@ def write_results(path: Path, results: Results) -> None:
     Raises:
         RunError: If the disk is full, or the folder is not there.
     """
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    text = msgspec.json.encode(results, enc_hook=str)  # what EDN writes in its own way is a string here
+    write_atomically(path, msgspec.json.format(text, indent=1) + b"\n")
 
 
 def read_results(folder: Path) -> Results:
