@@ -25,7 +25,7 @@ class Writes:
         attempts: element: the first call that asked to add it.
         acknowledged: element: the first call that was told `ok`.
         final_reads: The ok reads invoked after the last window's end, in the order in which they ended.
-        present: In the last of them; None where there is none.
+        present: In the last of them, see `_last_read`; None where there is none.
         lost: Acknowledged before that read began, and absent.
         unread: Acknowledged after that read began, and absent: nobody looked for them again.
         recovered: Present and attempted, not acknowledged; element: the first call that tried.
@@ -83,7 +83,8 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
     reads = _reads_after(history, _last_end(windows))
     if not reads:
         return Writes(attempts, acknowledged, [], None, set(), set(), {}, set(), set())
-    began, listed = reads[-1].invoke.index, Counter(_elements(reads[-1]))
+    last = _last_read(reads, acknowledged)
+    began, listed = last.invoke.index, Counter(_elements(last))
     present = set(listed)
     absent = acknowledged.keys() - present
     unread = {element for element in absent if _end_index(acknowledged[element]) > began}
@@ -98,6 +99,15 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
         unexpected=present - attempts.keys(),
         duplicated={element for element, count in listed.items() if count > 1},
     )
+
+
+def _last_read(reads: list[Call], acknowledged: dict[int, Call]) -> Call:
+    """Returns the read that ended last of those that could have seen all that was acknowledged.
+
+    Where none of them began after the last acknowledgement, it is the one that began last.
+    """
+    whole = max(map(_end_index, acknowledged.values()), default=-1)
+    return max(reads, key=lambda read: (min(read.invoke.index, whole), _end_index(read)))
 
 
 def window_at(windows: list[Window], time: int) -> str:
