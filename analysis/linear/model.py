@@ -182,14 +182,21 @@ def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
     if isinstance(value, tuple):
         return [thawed(item) for item in value]
     if isinstance(value, frozenset):
-        return sorted((thawed(item) for item in value), key=lambda item: (str(type(item)), item))
+        return sorted(map(thawed, value), key=_place)
     return value
+
+
+def _place(item: Any) -> tuple[str, Any, str]:  # noqa: ANN401 - a JSON value
+    """Returns where an element of a set is told: numbers by size, whatever has no order by its text."""
+    return str(type(item)), item if type(item) in {int, float, str} else 0, repr(item)
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Returns a value as the series prints it; the middle of a long one is left out."""
     if type(value) is int:
         return str(value)
+    if isinstance(value, frozenset):
+        value = thawed(value)
     said = "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
     return said if len(said) <= MOST_LETTERS else f"{said[: MOST_LETTERS // 2]}...{said[-MOST_LETTERS // 2 :]}"
 

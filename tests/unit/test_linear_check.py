@@ -47,6 +47,16 @@ def test_a_stale_read_is_explained():
     json.dumps(result)
 
 
+def test_sets_are_told_in_their_order_whatever_is_in_them():
+    result = check(history(*((0, kind, "read", [10, 9]) for kind in ("invoke", "ok"))), [], Options("set"))
+    assert result["contradiction"]["operation"]["text"] == "read -> [9, 10]"
+    assert result["contradiction"]["refusals"] == ["can't read -> [9, 10] in []"]
+    table = done(("add", ["x"], ["x"]), ("add", [1], [1]), ("add", None, None), ("read", None, [["x"]]))
+    result = check(table, [], Options("set"))
+    assert result["valid"] is False
+    assert result["contradiction"]["states"] == [[None, ["x"], [1]]]
+
+
 def test_states_before_it_are_all_told():
     table = history(
         (0, "invoke", "write", 1),
