@@ -270,9 +270,9 @@ def test_an_insert_without_a_key_is_told_with_its_line() -> None:
 ROW_WRITES = st.builds(
     lambda row, value, end: Call("write", [row, value], end, [row, value]), st.integers(0, 2), st.integers(1, 3), ENDS
 )
-CELLS = st.integers(0, 3) | st.integers(1, 3).map(lambda value: -value)
+CELLS = st.none() | st.integers(0, 3) | st.integers(1, 3).map(lambda value: -value)
 ROW_READS = st.builds(
-    lambda row, one, two, whole: Call("read", row, "ok", [row, one, -one if whole else two]),
+    lambda row, one, two, whole: Call("read", row, "ok", [row, one, -one if whole and one is not None else two]),
     st.integers(0, 2), CELLS, CELLS, st.booleans(),
 )  # fmt: skip
 NO_ROW = st.builds(
@@ -287,9 +287,10 @@ def by_the_definition(history: list[Operation]) -> dict[str, Any]:
     reads = [o.value for o in history if o.f == "read" and o.type == "ok" and o.value is not None]
     mixed, unwritten = set(), set()
     for row, one, two in reads:
-        if any([row, one] == write and two == -one for write in writes):
+        if any(one is not None and [row, one] == write and two == -one for write in writes):
             continue
-        known = [row, one] in writes and [row, -two] in writes
+        known = (one is None or [row, one] in writes) and (two is None or [row, -two] in writes)
+        known = known and (one, two) != (None, None)
         (mixed if known else unwritten).add(row)
     rows = {row for row, _ in writes}
     contended = sum(len({value for other, value in writes if other == row}) > 1 for row in rows)
@@ -316,6 +317,10 @@ BOTH = [*ok("write", [7, 1]), *ok("write", [7, 2], process=1)]
     ([*BOTH, *ok("read", 7, [7, 2, -2])], True, "1 read of whole rows, of which 1 were written by several"),
     ([*BOTH, *ok("read", 7, [7, 2, -1])], False, "1 of 1 row found mixed of several writes"),
     ([*BOTH, *ok("read", 7, [7, 3, -3])], False, "1 row with what nobody wrote"),
+    ([*BOTH, *ok("read", 7, [7, 2, None])], False,
+     "1 of 1 row found mixed of several writes (1 with a cell that none had set)"),
+    ([*BOTH, *ok("read", 7, [7, None, -3])], False, "1 row with what nobody wrote"),
+    ([*BOTH, *ok("read", 7, [7, None, None])], False, "1 row with what nobody wrote"),
 ])  # fmt: skip
 def test_what_is_said_of_rows(events: list[Event], valid: Any, reason: str) -> None:
     result = row_isolation.check(table_with(*events))
@@ -329,7 +334,7 @@ def test_a_mixed_row_is_shown_with_its_line() -> None:
 
 @pytest.mark.parametrize(("event", "message"), [
     (ok("write", 5), r"history:1:1: a write needs \[row, value\] of whole numbers, found 5"),
-    (ok("read", 7, [7, None, 1]), r"history:2:1: the answer of a read needs \[row, first, second\] of whole numbers"),
+    (ok("read", 7, [7, "1", 1]), r"history:2:1: the answer of a read needs \[row, first, second\] of whole numbers"),
 ])  # fmt: skip
 def test_rows_that_are_none_are_told_with_their_line(event: list[Event], message: str) -> None:
     with pytest.raises(AnalysisError, match=message):
