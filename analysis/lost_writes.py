@@ -6,6 +6,7 @@ have begun after the last fault and after the writes that it is to judge.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -203,8 +204,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Returns `31.4 %`; two significant digits below a tenth of a percent."""
-    share = 100 * part / whole
+    """Returns `31.4 %`; two significant digits of what lies nearer than a tenth to nought, or rounds to all."""
+    share, rest = 100 * part / whole, 100 * (whole - part) / whole
+    if 0 < rest <= 0.05:
+        return f"{share:.{1 - math.floor(math.log10(rest))}f}".rstrip("0") + " %"
     return f"{share:.1f} %" if share >= 0.1 or not part else f"{share:.2g} %"
 
 

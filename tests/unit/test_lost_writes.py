@@ -229,8 +229,10 @@ def test_intervals(values: list[int], text: str) -> None:
     assert format_intervals(values) == text
 
 
-def test_percent_never_rounds_a_loss_to_nought() -> None:
+def test_percent_never_rounds_a_loss_to_nought_and_a_part_to_all() -> None:
     assert [percent(0, 5), percent(1126, 1998), percent(1, 100_000)] == ["0.0 %", "56.4 %", "0.001 %"]
+    assert [percent(999, 1000), percent(1999, 2000), percent(5, 5)] == ["99.9 %", "99.95 %", "100.0 %"]
+    assert [percent(999_999, 1_000_000), percent(99_988, 100_000)] == ["99.9999 %", "99.988 %"]
 
 
 kinds = st.sampled_from(["ok", "fail", "info", None])
