@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Distinct for colour-blind eyes (after Okabe and Ito), and readable on white and on black.
 SURVIVED, LOST, RECOVERED = "#4a90c4", "#d55e00", "#009e73"
+UNREAD = "#8c8c8c"  # nobody looked for them
 POINT_SIZES = {"ok": 6, "fail": 10, "info": 16}  # the rarer, the larger
 OUTCOMES = {"ok": "#4a90c4", "fail": "#e69f00", "info": "#a05fb4"}
 
@@ -49,8 +50,10 @@ def time_span(history: History) -> Span:
 
 def draw_writes(writes: Writes, windows: list[Window], span: Span) -> str:
     """Draws every acknowledged write: a lane a node, survivors and lost ones, slower writes higher in their lane."""
+    absent = writes.lost | writes.unread
     fates = {
-        SURVIVED: [call for element, call in writes.acknowledged.items() if element not in writes.lost],
+        SURVIVED: [call for element, call in writes.acknowledged.items() if element not in absent],
+        UNREAD: [writes.acknowledged[element] for element in sorted(writes.unread)],
         LOST: [writes.acknowledged[element] for element in sorted(writes.lost)],
         RECOVERED: list(writes.recovered.values()),
     }
@@ -63,7 +66,7 @@ def draw_writes(writes: Writes, windows: list[Window], span: Span) -> str:
         for lane in lanes.values():
             axes.axhspan(lane - 0.44, lane + 0.44, color=LANE, linewidth=0, zorder=0)
         _shade(axes, windows, span)
-        looks = {SURVIVED: (5, "o", 0.75), LOST: (9, "o", 0.9), RECOVERED: (26, "D", 1.0)}
+        looks = {SURVIVED: (5, "o", 0.75), UNREAD: (5, "o", 0.75), LOST: (9, "o", 0.9), RECOVERED: (26, "D", 1.0)}
         for order, (colour, calls) in enumerate(fates.items()):
             size, marker, alpha = looks[colour]
             times = [_end_s(call) for call in calls]
@@ -73,7 +76,8 @@ def draw_writes(writes: Writes, windows: list[Window], span: Span) -> str:
         axes.tick_params(axis="y", labelcolor=INK, labelsize=11)
         axes.set_ylim(-0.55, len(nodes) - 0.45)
         for node, lane in lanes.items():
-            _lane_note(axes, lane, *(sum(call.node == node for call in fates[colour]) for colour in (SURVIVED, LOST)))
+            counts = {colour: sum(call.node == node for call in calls) for colour, calls in fates.items()}
+            _lane_note(axes, lane, counts[SURVIVED], counts[LOST], counts[UNREAD])
         return to_svg(figure, "writes", "acknowledged writes over time by node")
 
 
@@ -170,14 +174,14 @@ def _points(  # noqa: PLR0913 - where, and in which look
     )
 
 
-def _lane_note(axes: Axes, lane: int, survived_count: int, lost_count: int) -> None:
-    """Writes at the end of a lane how many of its writes were lost."""
-    text = f"{lost_count:,} lost" if lost_count else "none lost"
+def _lane_note(axes: Axes, lane: int, survived_count: int, lost_count: int, unread_count: int) -> None:
+    """Writes at the end of a lane how many of its writes were lost, or else were never read."""
+    text = f"{lost_count:,} lost" if lost_count else f"{unread_count:,} unread" if unread_count else "none lost"
     colour = ALARM if lost_count else MUTED
     place = (1.012, lane)
     axes.annotate(text, place, (0, 1), xycoords=("axes fraction", "data"), textcoords="offset points", color=colour)
     axes.annotate(
-        f"of {survived_count + lost_count:,}", place, (0, -10), xycoords=("axes fraction", "data"),
+        f"of {survived_count + lost_count + unread_count:,}", place, (0, -10), xycoords=("axes fraction", "data"),
         textcoords="offset points", color=MUTED, fontsize=8,
     )  # fmt: skip
 

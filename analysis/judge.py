@@ -17,6 +17,7 @@ from analysis.atomic import write_atomically
 from analysis.checkers import find_checker
 from analysis.checks.verdict import Verdict, worst
 from analysis.history import STDIN
+from analysis.nemesis import windows_in
 from analysis.read import read_table
 from analysis.record import Record
 from analysis.run_folder import (
@@ -27,7 +28,6 @@ from analysis.run_folder import (
     evidence_of,
     read_faults,
     read_scenario,
-    windows_in,
 )
 from analysis.settings import Settings
 from analysis.table import NEMESIS_PROCESS, TYPES
@@ -78,12 +78,7 @@ def judge(folder: Path, settings: Settings | None = None) -> Results:
     if misplaced := settings.misplaced(scenario.checkers):
         raise RunError(f"{folder}: {misplaced}, which its scenario names; name another with --checker")
     record = Record(read_table(folder))
-    asked = [window.name for window in scenario.windows]
-    path = folder / FAULTS_FILE
-    evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(record.table, asked)
-    operations = count_operations(record.table)
-    evidence = replace(evidence, doubts=evidence.doubts + _never_succeeded(operations))
-    results = _weigh(record, scenario.checkers, evidence, settings, folder)
+    results = _weigh(record, scenario.checkers, _evidence_of_run(folder, record.table), settings, folder)
     write_results(folder / RESULTS_FILE, results)
     return results
 
@@ -96,8 +91,9 @@ def check_history(
 ) -> Results:
     """Judges a history alone and writes nothing.
 
-    The fault windows are those of the `faults.json` beside the history. Where there is none, they are those of the
-    history's nemesis events, and whether they bit is not asked; a warning says so.
+    A run's history, beside its `scenario.yml`, has the doubts that `judge` has. The fault windows of any other are
+    those of the `faults.json` beside it. Where there is none, they are those of the history's nemesis events, and
+    whether they bit is not asked; a warning says so.
 
     Args:
         history: A history file of any format, a run's folder, or `-` for the standard input.
@@ -106,7 +102,7 @@ def check_history(
         columns: See `analysis.read.read_table`.
 
     Raises:
-        AnalysisError: If the history is not one, its `faults.json` is wrong, a checker is unknown, or a setting is for
+        AnalysisError: If the history is not one, a file beside it is wrong, a checker is unknown, or a setting is for
             none of them.
     """
     settings = settings or Settings()
@@ -115,15 +111,8 @@ def check_history(
     if misplaced := settings.misplaced(checkers):
         raise RunError(misplaced)
     record = Record(read_table(history, columns=columns))
-    path = _beside(history)
-    if path:
-        evidence = evidence_of(read_faults(path), [])
-    else:
-        evidence = Evidence(windows_in(record.table), [], [])
-        if evidence.windows:
-            warning = f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked"
-            record.table.warnings.append(warning)
     folder = Path(history) if str(history) != STDIN and Path(history).is_dir() else None
+    evidence = _evidence_beside(history, record.table)
     record.table.warnings.extend(_overruled(folder, checkers))
     return _weigh(record, checkers, evidence, settings, folder)
 
@@ -145,7 +134,8 @@ def write_results(path: Path, results: Results) -> None:
     Raises:
         RunError: If the disk is full, or the folder is not there.
     """
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    text = msgspec.json.encode(results, enc_hook=str)  # what EDN writes in its own way is a string here
+    write_atomically(path, msgspec.json.format(text, indent=1) + b"\n")
 
 
 def read_results(folder: Path) -> Results:
@@ -163,17 +153,31 @@ def read_results(folder: Path) -> Results:
         raise RunError(f"{path}: {error}; judge the run again") from None
 
 
+def _evidence_of_run(folder: Path, table: Table) -> Evidence:
+    """The evidence that a run gives: what was armed, against what was asked for, and whether anything succeeded."""
+    asked = [window.name for window in read_scenario(folder).windows]
+    path = folder / FAULTS_FILE
+    evidence = evidence_of(read_faults(path), asked) if path.exists() else _unarmed(table, asked)
+    return replace(evidence, doubts=evidence.doubts + _never_succeeded(count_operations(table)))
+
+
 def _unarmed(table: Table, asked: list[str]) -> Evidence:
     """The evidence of a run without `faults.json`: enough only where no fault was asked for."""
-    return Evidence(windows_in(table), [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked], [])
+    windows, warnings = windows_in(table)
+    return Evidence(windows, [f"{name} was asked for, but there is no {FAULTS_FILE}" for name in asked], warnings)
 
 
-def _beside(history: Path | str) -> Path | None:
-    if str(history) == STDIN:
-        return None
-    path = Path(history)
-    beside = (path if path.is_dir() else path.parent) / FAULTS_FILE
-    return beside if beside.exists() else None
+def _evidence_beside(history: Path | str, table: Table) -> Evidence:
+    """The evidence that stands beside a history; without any, what its nemesis says."""
+    beside = Path(history) if Path(history).is_dir() else Path(history).parent
+    if str(history) != STDIN and (beside / SCENARIO_FILE).exists():
+        return _evidence_of_run(beside, table)
+    if str(history) != STDIN and (beside / FAULTS_FILE).exists():
+        return evidence_of(read_faults(beside / FAULTS_FILE), [])
+    windows, warnings = windows_in(table)
+    if windows:
+        warnings.append(f"no {FAULTS_FILE} beside the history: whether its faults dropped anything was not checked")
+    return Evidence(windows, [], warnings)
 
 
 def _weigh(

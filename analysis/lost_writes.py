@@ -6,6 +6,7 @@ have begun after the last fault and after the writes that it is to judge.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ class Writes:
         attempts: element: the first call that asked to add it.
         acknowledged: element: the first call that was told `ok`.
         final_reads: The ok reads invoked after the last window's end, in the order in which they ended.
-        present: In the last of them; None where there is none.
+        present: In the last of them, see `_last_read`; None where there is none.
         lost: Acknowledged before that read began, and absent.
         unread: Acknowledged after that read began, and absent: nobody looked for them again.
         recovered: Present and attempted, not acknowledged; element: the first call that tried.
@@ -83,7 +84,8 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
     reads = _reads_after(history, _last_end(windows))
     if not reads:
         return Writes(attempts, acknowledged, [], None, set(), set(), {}, set(), set())
-    began, listed = reads[-1].invoke.index, Counter(_elements(reads[-1]))
+    last = _last_read(reads, acknowledged)
+    began, listed = last.invoke.index, Counter(_elements(last))
     present = set(listed)
     absent = acknowledged.keys() - present
     unread = {element for element in absent if _end_index(acknowledged[element]) > began}
@@ -98,6 +100,15 @@ def sort_writes(history: History, windows: list[Window]) -> Writes:
         unexpected=present - attempts.keys(),
         duplicated={element for element, count in listed.items() if count > 1},
     )
+
+
+def _last_read(reads: list[Call], acknowledged: dict[int, Call]) -> Call:
+    """Returns the read that ended last of those that could have seen all that was acknowledged.
+
+    Where none of them began after the last acknowledgement, it is the one that began last.
+    """
+    whole = max(map(_end_index, acknowledged.values()), default=-1)
+    return max(reads, key=lambda read: (min(read.invoke.index, whole), _end_index(read)))
 
 
 def window_at(windows: list[Window], time: int) -> str:
@@ -193,8 +204,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Returns `31.4 %`; two significant digits below a tenth of a percent."""
-    share = 100 * part / whole
+    """Returns `31.4 %`; two significant digits of what lies nearer than a tenth to nought, or rounds to all."""
+    share, rest = 100 * part / whole, 100 * (whole - part) / whole
+    if 0 < rest <= 0.05:
+        return f"{share:.{1 - math.floor(math.log10(rest))}f}".rstrip("0") + " %"
     return f"{share:.1f} %" if share >= 0.1 or not part else f"{share:.2g} %"
 
 

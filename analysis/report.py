@@ -14,6 +14,7 @@ from analysis.atomic import write_atomically
 from analysis.judge import Results, read_results
 from analysis.linear.picture import picture
 from analysis.lost_writes import percent, sort_writes
+from analysis.nemesis import windows_in
 from analysis.read import read_table
 from analysis.record import Record
 from analysis.run_folder import (
@@ -27,7 +28,6 @@ from analysis.run_folder import (
     read_cluster,
     read_faults,
     read_scenario,
-    windows_in,
 )
 from analysis.sentences import published_year, sentences, verdict_word
 
@@ -54,7 +54,7 @@ def write_report(folder: Path) -> Path:
     scenario, results, record = read_scenario(folder), read_results(folder), Record(read_table(folder))
     history = record.history
     faults_path = folder / FAULTS_FILE
-    faults = read_faults(faults_path) if faults_path.exists() else Faults(windows=windows_in(record.table))
+    faults = read_faults(faults_path) if faults_path.exists() else Faults(windows=windows_in(record.table)[0])
     lines = sentences(results, scenario)
     page = _environment().get_template("report.html").render(
         scenario=scenario,
@@ -62,13 +62,15 @@ def write_report(folder: Path) -> Path:
         word=verdict_word(results),
         verdict=_unbroken(lines[0].partition("  ")[2]),
         notes=[_unbroken(line) for line in lines[1:]],
-        losses=results["checkers"].get("lost-writes"),
+        losses=(losses := results["checkers"].get("lost-writes")),
+        unread_count=(losses or {}).get("unread_count") or 0,
         contradiction=contradiction_of(results).get("contradiction"),
         compared=_compared(results, scenario),
         windows=[_window_row(window) for window in faults.windows],
         operations=_operation_rows(history, results),
         facts=_facts(scenario, read_cluster(folder), faults),
-        colours={"survived": figures.SURVIVED, "lost": figures.LOST, "recovered": figures.RECOVERED},
+        colours={"survived": figures.SURVIVED, "lost": figures.LOST, "recovered": figures.RECOVERED,
+                 "unread": figures.UNREAD},
         outcomes=figures.OUTCOMES,
         **_pictures(history, faults.windows, results),
     )  # fmt: skip

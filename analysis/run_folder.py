@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import yaml
 
 from analysis.errors import AnalysisError
-from analysis.record import operation_at
-from analysis.table import NEMESIS_PROCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from analysis.table import Table
 
 SCENARIO_FILE = "scenario.yml"
 FAULTS_FILE = "faults.json"
@@ -374,22 +369,6 @@ def evidence_of(faults: Faults, asked: list[str]) -> Evidence:
     return Evidence(
         sorted(faults.windows, key=lambda window: window.from_s), doubts + faults.doubts(), faults.warnings()
     )
-
-
-def windows_in(table: Table) -> list[Window]:
-    """Returns the windows that the nemesis events of a history tell of; one without an end lasts to the last event."""
-    last_time = int(table.time[-1]) if len(table) else 0
-    bounds: dict[str, tuple[int, int]] = {}
-    titles: dict[str, str] = {}
-    for event in (operation_at(table, row) for row in np.flatnonzero(table.process == NEMESIS_PROCESS).tolist()):
-        value = event.value if isinstance(event.value, dict) else {}
-        name = str(value.get("window", ""))
-        if event.f == "start":
-            bounds[name] = (event.time, last_time + 1)
-            titles[name] = str(value.get("title", ""))
-        elif event.f == "end" and name in bounds:
-            bounds[name] = (bounds[name][0], event.time)
-    return [Window(name, begin / _NS, end / _NS, title=titles[name]) for name, (begin, end) in bounds.items()]
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from analysis.errors import AnalysisError
 from analysis.history import STDIN
 from analysis.judge import RESULTS_FILE, Results, check_history, judge, write_results
@@ -61,7 +63,10 @@ class Checked:
         return EXIT_OF[self.results["valid"]] if self.results else UNREADABLE
 
     def as_json(self) -> str:
-        """One object on one line: the verdict, and the checker's own keys where there is one checker."""
+        """One object on one line: the verdict, and the checker's own keys where there is one checker.
+
+        What JSON has no type for (a time in Parquet) is written as in `results.json`.
+        """
         told: dict[str, Any] = {"history": self.history, "checker": self.checker, "seconds": round(self.seconds, 6)}
         if self.results is None:
             return json.dumps(told | {"valid": None, "reason": self.error})
@@ -69,7 +74,8 @@ class Checked:
         own = next(iter(checkers.values())) if len(checkers) == 1 else {"checkers": checkers}
         asked = sum(count["invoke"] for count in self.results["operations"].values())
         verdict = {"valid": self.results["valid"], "reason": self.results["reason"], "operations": asked}
-        return json.dumps(told | {"model": None} | own | told | verdict | {"warnings": self.results["warnings"]})
+        whole = told | {"model": None} | own | told | verdict | {"warnings": self.results["warnings"]}
+        return json.dumps(whole, default=partial(msgspec.to_builtins, enc_hook=str))
 
 
 def check_all(histories: Sequence[str], asked: Asked) -> Iterator[Checked]:

@@ -1,12 +1,15 @@
 """Jepsen's `bank`: money moves between accounts, and every read sees all of it.
 
 The definitions are those of jepsen.tests.bank: of each ok read the first of these that holds is its error: an account
-that there is not, a balance of nil, a wrong total, a negative balance.
+that there is not, a balance of nil, a wrong total, a negative balance. Totals are those of the numbers as they are
+written, exactly: 0.1, 0.2 and 0.3 are 0.6 in any order, which the sums of a computer's own fractions are not.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.checks.elements import brief
@@ -16,7 +19,7 @@ from analysis.lost_writes import plural
 from analysis.table import INVOKE, NIL, OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from analysis.run_folder import Window
     from analysis.table import Table
@@ -32,7 +35,7 @@ _SENTENCES: Final = {
 @dataclass(frozen=True)
 class _Rules:
     accounts: set[str]
-    total_amount: float
+    total: Fraction | float
     negative_balances: bool
 
 
@@ -49,7 +52,7 @@ def check(
     _windows: Sequence[Window] = (),
     *,
     accounts: Iterable[Any] | None = None,
-    total_amount: int | None = None,
+    total_amount: float | None = None,
     negative_balances: bool = False,
 ) -> dict[str, Any]:
     """Judges `read`, whose ok value maps accounts to balances.
@@ -80,10 +83,10 @@ def check(
     if len(reads) == 1 and total_amount is None:
         doubts.append("one read alone has no other to agree with, and no total was given")
     return {
-        **weigh(findings, doubts, f"all {plural(len(reads), 'read')} sum up to {rules.total_amount:,}"),
+        **weigh(findings, doubts, f"all {plural(len(reads), 'read')} sum up to {_plain(rules.total):,}"),
         "read_count": len(reads),
         "error_count": len(errors),
-        "total_amount": rules.total_amount,
+        "total_amount": _plain(rules.total),
         "account_count": len(rules.accounts),
         "first_error": _told(table, errors[0]) if errors else None,
         "errors": {kind: _summary(table, found) for kind, found in kinds.items() if found},
@@ -93,14 +96,26 @@ def check(
 def _rules(
     reads: list[tuple[int, dict[str, Any]]],
     accounts: Iterable[Any] | None,
-    total_amount: int | None,
+    total_amount: float | None,
     *,
     negative_balances: bool,
 ) -> _Rules:
     first = reads[0][1] if reads else {}
-    if total_amount is None:
-        total_amount = sum(balance for balance in first.values() if balance is not None)
-    return _Rules(set(first if accounts is None else map(str, accounts)), total_amount, negative_balances)
+    known = [balance for balance in first.values() if balance is not None]
+    total = _total(known if total_amount is None else [total_amount])
+    return _Rules(set(first if accounts is None else map(str, accounts)), total, negative_balances)
+
+
+def _total(balances: Collection[float]) -> Fraction | float:
+    """Returns the sum of numbers as they are written: a Fraction where one has a point, unless it is infinite."""
+    rough = sum(balances)
+    if type(rough) is int or not math.isfinite(rough):
+        return rough
+    return sum((Fraction(repr(balance)) for balance in balances), Fraction(0))
+
+
+def _plain(total: Fraction | float) -> float:
+    return float(total) if isinstance(total, Fraction) else total
 
 
 def _balances(table: Table, row: int) -> dict[str, Any]:
@@ -119,8 +134,8 @@ def _judge(row: int, balances: dict[str, Any], rules: _Rules) -> _Error | None:
         return _Error("unexpected-account", row, len(unexpected), {"accounts": unexpected})
     if nils := sorted(account for account, balance in balances.items() if balance is None):
         return _Error("nil-balance", row, len(nils), {"accounts": nils})
-    if (total := sum(balances.values())) != rules.total_amount:
-        return _Error("wrong-total", row, abs(total - rules.total_amount), {"total": total})
+    if (total := _total(balances.values())) != rules.total:
+        return _Error("wrong-total", row, abs(_plain(total) - _plain(rules.total)), {"total": _plain(total)})
     negative = {account: balance for account, balance in sorted(balances.items()) if balance < 0}
     if negative and not rules.negative_balances:
         return _Error("negative-balance", row, -sum(negative.values()), {"balances": negative})

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.checks.elements import Numbering, column_at, column_of, elements_at, joined
 from analysis.checks.rows import ended, rows_of, said
 from analysis.lost_writes import plural
-from analysis.table import FAIL, INFO, INVOKE, NIL, OK
+from analysis.table import INFO, INVOKE, NIL, OK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,8 @@ class Traffic:
         acknowledged: Values of the enqueues that were told ok.
         dequeued: Values that came out, by ok dequeues and ok drains (one drain, many values); `dequeue_rows` has the
             rows where these ended. An ok dequeue of nil found the queue empty and took nothing.
-        answered_count: Dequeues and drains that ended ok or fail.
+        answered_count: Dequeues and drains that ended ok; one that failed may never have reached the queue.
+        undrained_count: Drains, where none of them ended ok.
         crashed_dequeue_count: Dequeues of unknown end: each may have taken one value away.
         crashed_drain_count: Drains of unknown end: each may have taken everything away.
     """
@@ -40,6 +41,7 @@ class Traffic:
     dequeued: NDArray[np.int64]
     dequeue_rows: NDArray[np.int64]
     answered_count: int
+    undrained_count: int
     crashed_dequeue_count: int
     crashed_drain_count: int
 
@@ -57,7 +59,6 @@ def traffic_of(table: Table) -> Traffic:
     attempts, acknowledged = column_at(table, attempt_rows), column_at(table, said(table, enqueues))
     dequeued = joined(column_at(table, taken), column_of(drained))
     numbering = Numbering(joined(attempts, acknowledged, dequeued))
-    failed = len(rows_of(table, "dequeue", FAIL)) + len(rows_of(table, "drain", FAIL))
     return Traffic(
         numbering=numbering,
         attempts=numbering.of(attempts),
@@ -65,7 +66,8 @@ def traffic_of(table: Table) -> Traffic:
         acknowledged=numbering.of(acknowledged),
         dequeued=numbering.of(dequeued),
         dequeue_rows=np.concatenate([taken, np.repeat(drains, [len(values) for values in drained])]),
-        answered_count=len(dequeues) + len(drains) + failed,
+        answered_count=len(dequeues) + len(drains),
+        undrained_count=0 if len(drains) else len(rows_of(table, "drain", INVOKE)),
         crashed_dequeue_count=_crashed(table, "dequeue"),
         crashed_drain_count=_crashed(table, "drain"),
     )

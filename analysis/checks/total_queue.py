@@ -85,6 +85,8 @@ def _judge(result: dict[str, Any], traffic: Traffic) -> tuple[list[str], list[st
         sentence += f" ({percent(lost, acknowledged)})"
         if traffic.crashed_drain_count or lost <= traffic.crashed_dequeue_count:
             doubts.append(f"{sentence}, but {crashes(traffic)}")
+        elif traffic.undrained_count:
+            doubts.append(f"{sentence}, but of {plural(traffic.undrained_count, 'drain')} none succeeded")
         else:
             findings.append(sentence)
     if result["unexpected_count"]:

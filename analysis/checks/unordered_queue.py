@@ -38,11 +38,11 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
     from_nowhere = _from_nowhere(traffic)
     rows = traffic.dequeue_rows[from_nowhere]
     first_line = int(table.line[rows.min()]) if len(rows) else None
-    findings = []
-    if len(rows):
-        value = traffic.numbering.value(int(traffic.dequeued[from_nowhere[np.argmin(rows)]]))
-        sentence = f"{plural(len(rows), 'value')} came out that nobody had put in"
-        findings.append(f"{sentence}, the first is {brief(value)} in line {first_line}")
+    put_in = _put_in(traffic)[traffic.dequeued[from_nowhere]] < rows
+    findings = [
+        *_told(table, traffic, from_nowhere[~put_in], "that nobody had put in"),
+        *_told(table, traffic, from_nowhere[put_in], "more often than it had been put in"),
+    ]
     came_out = len(traffic.dequeued)
     doubts = [] if came_out else ["nothing came out of the queue"]
     return {
@@ -54,6 +54,22 @@ def check(table: Table, _windows: Sequence[Window] = ()) -> dict[str, Any]:
         "first_line": first_line,
         "left_count": len(traffic.attempts) - (came_out - len(rows)),
     }
+
+
+def _told(table: Table, traffic: Traffic, places: NDArray[np.int64], how: str) -> list[str]:
+    """Returns the sentence on values that came out wrongly; none without any."""
+    if not len(places):
+        return []
+    row, value = min((int(traffic.dequeue_rows[place]), int(traffic.dequeued[place])) for place in places)
+    shown = brief(traffic.numbering.value(value))
+    return [f"{plural(len(places), 'value')} came out {how}, the first is {shown} in line {table.line[row]}"]
+
+
+def _put_in(traffic: Traffic) -> NDArray[np.int64]:
+    """Returns the row in which each value was first put in; beyond all rows where it never was."""
+    first = np.full(traffic.numbering.size, np.iinfo(np.int64).max)
+    np.minimum.at(first, traffic.attempts, traffic.attempt_rows)
+    return first
 
 
 def _from_nowhere(traffic: Traffic) -> NDArray[np.int64]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from analysis.linear.effects import READ
-from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, frozen, thawed
+from analysis.linear.model import UNKNOWN, Call, Effect, Model, Operation, Reading, TooLargeError, frozen, thawed
+
+MOST_CONTENTS: Final = 20_000
+"""Of an unordered queue that may hold this or that: one more dequeue of unknown answer multiplies them."""
 
 
 class Set(Model):
@@ -128,13 +132,20 @@ class UnorderedQueue(FifoQueue):
             return frozenset(_put(held, argument) for held in state)
         if f == "dequeue" and result is None:
             return frozenset({()}) if () in state else None
-        after = {
-            held[:place] + held[place + 1 :]
-            for held in state
-            for place, element in enumerate(held)
-            if result is UNKNOWN or element == result
-        }
+        after: set[tuple[Any, ...]] = set()
+        for held in state:
+            after.update(
+                held[:place] + held[place + 1 :]
+                for place, element in enumerate(held)
+                if result is UNKNOWN or element == result
+            )
+            if len(after) > MOST_CONTENTS:
+                raise TooLargeError(f"the queue may hold any of more than {MOST_CONTENTS:,} contents")
         return frozenset(after) or (state if result is UNKNOWN else None)
+
+    def weight(self, state: frozenset[Any]) -> int:
+        """Returns about how many bytes a state holds; all contents have the same length."""
+        return super().weight(state) + len(state) * sys.getsizeof(next(iter(state)))
 
     def show(self, state: frozenset[Any]) -> Any:  # noqa: ANN401
         """Returns the elements; where several contents are possible, each."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.compiled import compiled
 from analysis.linear.found import MOST_STATES, Found
+from analysis.linear.model import TooLargeError
 from analysis.linear.problem import Problem, make_problem, measure
 from analysis.linear.search import (
     ASKED_OPERATION,
@@ -200,8 +201,7 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
         told = search(problem, steps.effects, rows, heads, following, stack, progress, _EFFORT)
         budget.spend(int(progress[ROWS]) - before)
         if told == ASKS:
-            steps.compute(int(progress[ASKED_STATE]), _asked(problem, rows, stack, progress))
-            why = budget.too_large(steps.nbytes) or budget.exhausted()
+            why = _answer(steps, int(progress[ASKED_STATE]), _asked(problem, rows, stack, progress), budget)
         elif told == FULL:
             why = budget.too_large(2 * (rows.nbytes + heads.nbytes + following.nbytes + stack.nbytes))
             if not why:
@@ -214,6 +214,15 @@ def _search(problem: Problem, steps: Steps, budget: Budget, start: int) -> Decis
         if told not in (ASKS, FULL, PAUSED) or why:
             valid = None if why else told == LINEARIZABLE
             return Decision(valid, problem, int(progress[FURTHEST]), rows[: int(progress[ROWS])], why or "")
+
+
+def _answer(steps: Steps, state: int, operations: list[int], budget: Budget) -> str | None:
+    """Computes steps; says why the search must end, None where it goes on."""
+    try:
+        steps.compute(state, operations, budget)
+    except TooLargeError as error:
+        return str(error)
+    return budget.too_large(steps.nbytes) or budget.exhausted()
 
 
 def _asked(
@@ -261,7 +270,11 @@ class CompiledSearch:
         reached = {0: None}  # in their order
         waiting = [0]
         while waiting and len(reached) <= MOST_STATES:
-            fresh = [state for state in self._steps.after(waiting.pop()) if state not in reached]
+            try:
+                after = self._steps.after(waiting.pop(), self._budget)
+            except TooLargeError:
+                return False
+            fresh = [state for state in after if state not in reached]
             reached |= dict.fromkeys(fresh)
             waiting += fresh
         self._reached = np.array(list(reached), np.int64)

@@ -13,6 +13,7 @@ A model of one's own is a small class:
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 MOST_LETTERS: Final = 200
 """Of a value in a sentence."""
+
+
+class TooLargeError(Exception):
+    """A state that a search cannot afford: it gives up, and says this."""
 
 
 class Unknown(Enum):
@@ -125,8 +130,16 @@ class Model:
         return Operation(call.f, frozen(call.argument), result)
 
     def step(self, state: Any, f: str, argument: Any, result: Any) -> State | None:  # noqa: ANN401 - the model's own
-        """Returns the state after an operation; None where the object could not have answered so in that state."""
+        """Returns the state after an operation; None where the object could not have answered so in that state.
+
+        Raises:
+            TooLargeError: If that state is more than a search can afford.
+        """
         raise NotImplementedError
+
+    def weight(self, state: Any) -> int:  # noqa: ANN401
+        """Returns about how many bytes a state holds, its place in a search included; what it shares is left out."""
+        return 150 + sys.getsizeof(state)
 
     def effect(self, operation: Operation) -> Effect:
         """Returns what an operation does to any state, so far as that can be said in a word."""
@@ -169,14 +182,21 @@ def thawed(value: Any) -> Any:  # noqa: ANN401 - a JSON value
     if isinstance(value, tuple):
         return [thawed(item) for item in value]
     if isinstance(value, frozenset):
-        return sorted((thawed(item) for item in value), key=lambda item: (str(type(item)), item))
+        return sorted(map(thawed, value), key=_place)
     return value
+
+
+def _place(item: Any) -> tuple[str, Any, str]:  # noqa: ANN401 - a JSON value
+    """Returns where an element of a set is told: numbers by size, whatever has no order by its text."""
+    return str(type(item)), item if type(item) in {int, float, str} else 0, repr(item)
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     """Returns a value as the series prints it; the middle of a long one is left out."""
     if type(value) is int:
         return str(value)
+    if isinstance(value, frozenset):
+        value = thawed(value)
     said = "nil" if value is None else " ".join(map(text, value)) if isinstance(value, tuple) else str(value)
     return said if len(said) <= MOST_LETTERS else f"{said[: MOST_LETTERS // 2]}...{said[-MOST_LETTERS // 2 :]}"
 

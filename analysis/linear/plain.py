@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analysis.linear.effects import NEVER, PURE
 from analysis.linear.found import MOST_STATES, Found
+from analysis.linear.model import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +151,12 @@ class PlainSearch:
         if known not in self._after:
             if time.monotonic() > self._until_s:
                 self._patience = -1
-            after = self._after[known] = self.model.step(state, *self._operations[number])
+            try:
+                after = self.model.step(state, *self._operations[number])
+            except TooLargeError:
+                self._patience = -1
+                after = None
+            self._after[known] = after
             if after is not None:
                 self._states.setdefault(after)
         return self._after[known]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.linear.effects import ASKED, ASKED_READ, CAS, ILLEGAL, WRITE, Effects, add_steps
+from analysis.linear.model import TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
+    from analysis.linear.budget import Budget
     from analysis.linear.model import Model, Operation
 
 FEW: Final = 32
@@ -39,6 +41,7 @@ class Steps:
         self.states: list[Any] = [start]
         self._numbers: dict[Any, int] = {start: 0}
         self._used = 0
+        self._states_bytes = model.weight(start)
         self._asked: list[int] = []
         self._among: frozenset[int] = frozenset()
         self.effects = effects or self._effects()
@@ -53,37 +56,53 @@ class Steps:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, the model's own states at a guess of 200 each."""
-        return self.effects.keys.nbytes + self.effects.values.nbytes + 200 * len(self.states)
+        """Bytes held, the model's own states at its own guess."""
+        return self.effects.keys.nbytes + self.effects.values.nbytes + self._states_bytes
 
     @property
     def asks(self) -> bool:
         """Whether the model must be asked at all."""
         return bool(self._asked)
 
-    def after(self, state: int) -> list[int]:
-        """Returns the states that one operation leads to from a state, each once."""
+    def after(self, state: int, budget: Budget) -> list[int]:
+        """Returns the states that one operation leads to from a state, each once.
+
+        Raises:
+            TooLargeError: If the budget ends it, or a state is too large.
+        """
         code, before, after = self.effects.code, self.effects.before, self.effects.after
         told = after[(code == WRITE) | ((code == CAS) & (before == state))].tolist()
-        asked = self.compute(state, self._asked) if self._asked else []
+        asked = self.compute(state, self._asked, budget) if self._asked else []
+        if len(asked) < len(self._asked):
+            raise TooLargeError("the states are too many, or too large")
         return sorted({*told, *asked} - {ILLEGAL})
 
-    def compute(self, state: int, operations: Iterable[int]) -> list[int]:
+    def compute(self, state: int, operations: Sequence[int], budget: Budget) -> list[int]:
         """Computes the steps from a state: all of them where there are few operations, else those that are named.
 
         Returns:
-            The states after them.
+            The states after them, without those that are too large; where the budget ends it, the first ones.
+
+        Raises:
+            TooLargeError: If the state after the first operation is too large; the others were not yet needed.
         """
         few = len(self._asked) <= FEW
         numbers = self._asked if few else [number for number in set(operations) if number in self._among]
-        held = self.states[state]
-        values = [self._after(held, self.operations[number]) for number in numbers]
-        keys = (state << 32) | np.fromiter(numbers, np.int64, len(numbers))
-        self._used += len(keys)
+        steps: dict[int, int] = {}
+        for number in numbers:
+            try:
+                steps[number] = self._after(self.states[state], self.operations[number])
+            except TooLargeError:
+                if number == operations[0]:
+                    raise
+            if budget.too_large(self.nbytes) or budget.exhausted():
+                break
+        self._used += len(steps)
         if 2 * self._used > len(self.effects.keys):
             self._grow()
-        add_steps(self.effects, keys, np.array(values, np.int32))
-        return values
+        keys = (state << 32) | np.array(list(steps), np.int64)
+        add_steps(self.effects, keys, np.array(list(steps.values()), np.int32))
+        return list(steps.values())
 
     def _effect(self, operation: Operation) -> tuple[int, int, int]:
         code, before, after = self.model.effect(operation)
@@ -95,6 +114,7 @@ class Steps:
         number = self._numbers.setdefault(state, len(self.states))
         if number == len(self.states):
             self.states.append(state)
+            self._states_bytes += self.model.weight(state)
         return number
 
     def _after(self, held: Any, operation: Operation) -> int:  # noqa: ANN401

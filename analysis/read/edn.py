@@ -71,6 +71,10 @@ class Notation(str):
         made.edn = edn
         return made
 
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override] # the arguments of str are others
+        """Returns what makes it again in another process."""
+        return str(self), self.edn
+
 
 class Set(list[Any]):
     """A set in the order in which it was written; its elements need not be hashable."""

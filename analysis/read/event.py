@@ -25,6 +25,7 @@ EXPECTED: Final = {
     "process": 'a whole number from 0, or "nemesis"',
     "type": '"invoke", "ok", "fail" or "info"',
     "f": 'a string such as "add"',
+    "key": "the key that the value is of, where there are several",
     "value": "what was asked or answered, null where there is nothing",
     "error": "a string",
     "node": "a string",

@@ -13,6 +13,7 @@ import msgspec
 from analysis.history import HistoryError
 from analysis.read.event import Event, Mistake, check
 from analysis.read.forms import json_places
+from analysis.read.lines import torn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,8 +77,7 @@ def read_exactly(source: Source, found: Iterable[Line], add: Callable[[Event], N
             add(parse_line(line.text, line.number))
         except LineError as error:
             if not line.whole and is_torn(line.text):
-                where = f"{source.short_name}:{line.number}"
-                return [f"{where}: the last line is torn, from byte {line.offset} on; it was left out"]
+                return [torn(source, line)]
             note(problems, source, line.number, error)
     return []
 

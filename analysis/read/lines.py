@@ -29,6 +29,16 @@ class Line(NamedTuple):
     whole: bool
 
 
+def torn(source: Source, line: Line) -> str:
+    """Returns the warning of a last line that is no whole event."""
+    return f"{source.short_name}:{line.number}: the last line is torn, from byte {line.offset} on; it was left out"
+
+
+def unended(source: Source, line: Line) -> str:
+    """Returns the warning of a last line that may be whole: without a newline, 12 may be the beginning of 123."""
+    return f"{source.short_name}:{line.number}: the last line has no newline: it may be torn, and was read as it is"
+
+
 def pieces(source: Source, size: int = PIECE_BYTES) -> Iterator[bytes]:
     """Gives a source in pieces of whole lines; the last one may end without a newline.
 

@@ -18,6 +18,7 @@ MAX_FORM_BYTES: Final = 256 << 20  # of one event: beyond it a file is no histor
 _FOLDER_FILES: Final = (HISTORY_FILE, HISTORY_FILE + ".gz", HISTORY_FILE + ".zst", "history.edn", "history.txt")
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"  # which editors put before UTF-8, and no format knows
 
 
 class Source:
@@ -55,10 +56,13 @@ class Source:
         return Path(self.name).name
 
     def head(self, size: int = 65_536) -> bytes:
-        """Returns the first bytes, which `read` will give again; all there are where they are fewer."""
+        """Returns the first bytes, which `read` will give again; all there are where they are fewer.
+
+        Whoever reads asks for them first, to find the format: a byte order mark is left out here.
+        """
         while sum(map(len, self._ahead)) < size and (piece := self._next()):
             self._ahead.append(piece)
-        self._ahead = [b"".join(self._ahead)]
+        self._ahead = [b"".join(self._ahead).removeprefix(_BOM)]
         return self._ahead[0][:size]
 
     def read(self, size: int = PIECE_BYTES) -> bytes:

@@ -10,12 +10,13 @@ import msgspec
 from analysis.errors import AnalysisError
 from analysis.history import HistoryError
 from analysis.read.event import EXPECTED, Event, Mistake, check
-from analysis.read.lines import lines
+from analysis.read.lines import lines, torn, unended
 from analysis.read.source import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from analysis.read.lines import Line
     from analysis.read.source import Source
 
 _NEEDED: Final = ("process", "type", "f")
@@ -32,15 +33,17 @@ def has_columns(head: bytes) -> bool:
 def read_csv(source: Source, columns: Mapping[str, str], add: Callable[[Event], None]) -> list[str]:
     """Gives each row of a CSV file to `add`; returns warnings.
 
-    A cell of `value` that is JSON is read as such, any other as a string; an empty cell is nothing.
+    A cell of `value` or `key` that is JSON is read as such, any other as a string; an empty cell is nothing.
 
     Raises:
         HistoryError: With file and line of the row that is no event.
     """
     head = source.head()
     delimiter = max(_DELIMITERS, key=lambda mark: len(_header(head, mark)))
-    rows = csv.reader(_texts(source), delimiter=delimiter, strict=True)
+    last: list[Line] = []
+    rows = csv.reader(_texts(source, last), delimiter=delimiter, strict=True)
     before = csv.field_size_limit(MAX_FORM_BYTES)
+    line = 1
     try:
         names = next(rows, [])
         places = {field: names.index(name) for field, name in _chosen(source, names, columns).items()}
@@ -51,11 +54,15 @@ def read_csv(source: Source, columns: Mapping[str, str], add: Callable[[Event], 
             if cells:
                 add(_event(source, {field: cells[place] or None for field, place in places.items()}, line))
             line = rows.line_num + 1
-    except csv.Error as error:
+    except (csv.Error, HistoryError) as error:
+        if last and last[0].number == line > 1:
+            return [torn(source, last[0])]
+        if isinstance(error, HistoryError):
+            raise
         raise _error(source, max(rows.line_num, 1), f"no CSV: {error}") from None
     finally:
         csv.field_size_limit(before)
-    return []
+    return [unended(source, last[0])] if last else []
 
 
 def read_parquet(source: Source, columns: Mapping[str, str], add: Callable[[Event], None]) -> list[str]:
@@ -85,22 +92,24 @@ def read_parquet(source: Source, columns: Mapping[str, str], add: Callable[[Even
 
 
 def _header(head: bytes, delimiter: str) -> list[str]:
-    first = head.partition(b"\n")[0].decode(errors="replace").removeprefix("\ufeff")
+    first = head.partition(b"\n")[0].decode(errors="replace")
     try:
         return next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error:
         return []
 
 
-def _texts(source: Source) -> Iterator[str]:
-    """Gives the lines of a source as text, newlines included."""
+def _texts(source: Source, last: list[Line]) -> Iterator[str]:
+    """Gives the lines of a source as text, newlines included; puts one that no newline ends into `last`."""
     for line in lines(source):
+        if not line.whole:
+            last.append(line)
         try:
             text = line.text.decode()
         except UnicodeDecodeError as error:
             column = len(line.text[: error.start].decode()) + 1
             raise HistoryError([f"{source.name}:{line.number}:{column}: not UTF-8; expected text in UTF-8"]) from None
-        yield (text.removeprefix("\ufeff") if line.number == 1 else text) + "\n"
+        yield text + "\n"
 
 
 def _chosen(source: Source, names: list[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -129,14 +138,14 @@ def _event(source: Source, cells: dict[str, Any], line: int) -> Event:
 
 
 def _cell(field: str, cell: Any) -> Any:  # noqa: ANN401 - Parquet has cells of any type
-    """Returns what a cell says: a number where the field is one, JSON or a string in `value`."""
+    """Returns what a cell says: a number where the field is one, JSON or a string in `value` and `key`."""
     if not isinstance(cell, str):
         return cell
     if field in {"index", "time", "process"}:
         digits = cell.strip()
         whole = digits.removeprefix("-").isdecimal() and len(digits) < 20
         return int(digits) if whole else cell
-    if field != "value":
+    if field not in {"value", "key"}:
         return cell
     try:
         return _decoder.decode(cell)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analysis.history import NEMESIS, HistoryError
 from analysis.read import edn
 from analysis.read.event import Event, Mistake, check
-from analysis.read.lines import Line, lines
+from analysis.read.lines import Line, lines, torn, unended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,26 +41,32 @@ def read_text(source: Source, add: Callable[[Event], None]) -> list[str]:
     """
     passed = 0
     is_log = False
+    warnings = []
     for line in lines(source):
         text = line.text.rstrip(b"\r")
         if not text.strip():
             continue
         found = _OPERATION.match(text)
         is_log = is_log or bool(_LOG.search(found["before"] if found else text))
-        if found:
-            if event := _event(source, line, found):
-                add(event)
-        elif not line.whole:
-            return [f"{source.short_name}:{line.number}: torn from byte {line.offset} on; it was left out"]
-        elif is_log:
+        event = _event(source, line, found) if found else None
+        if event:
+            add(event)
+        if not line.whole:
+            warnings.append(unended(source, line) if event else torn(source, line))
+        elif is_log and not found:
             passed += 1
-        else:
+        elif not found:
             expected = "expected process, type, function and value with tabs between them"
             raise HistoryError([f"{source.name}:{line.number}:1: {expected}"])
-    return [f"{source.short_name}: {passed:,} lines of the log are no operations; passed over"] if passed else []
+    if passed:
+        warnings.append(f"{source.short_name}: {passed:,} lines of the log are no operations; passed over")
+    return warnings
 
 
 def _event(source: Source, line: Line, found: re.Match[bytes]) -> Event | None:
+    """Returns the event of a line; None of a last one that ends too early."""
+    if not line.whole and found["value"] is None:
+        return None  # the function's name may go on
     process = found["process"].lstrip(b":")
     fields: dict[str, Any] = {"process": NEMESIS if process == NEMESIS.encode() else int(process)}
     place = "value"
@@ -71,7 +77,7 @@ def _event(source: Source, line: Line, found: re.Match[bytes]) -> Event | None:
             fields[place] = _parsed(found[place], lenient=fields["process"] == NEMESIS or place == "error")
         return check(fields, line.number, foreign=True)
     except (edn.Malformed, Mistake, ValueError) as error:
-        if not line.whole and isinstance(error, edn.Incomplete):
+        if not line.whole and isinstance(error, edn.Malformed):
             return None
         key = error.key if isinstance(error, Mistake) else place
         at = found.start(key) + (error.at if isinstance(error, edn.Malformed) else 0)

@@ -84,6 +84,23 @@ def test_the_first_read_is_what_the_others_must_agree_with_unless_told() -> None
     assert bank.check(table_with(*ok("read", None, {"a": 4, "b": 6}), *ok("read", None, {"a": 10})))["valid"] is True
 
 
+def test_balances_with_a_point_are_summed_as_they_are_written() -> None:
+    before, after = {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 0.3, "b": 0.2, "c": 0.1}
+    result = bank.check(table_with(*ok("read", None, before), *ok("read", None, after)))
+    assert (result["valid"], result["reason"]) == (True, "all 2 reads sum up to 0.6")
+    assert result["total_amount"] == 0.6
+    assert bank.check(table_with(*ok("read", None, before)), total_amount=0.6)["valid"] is True
+    less = bank.check(table_with(*ok("read", None, before), *ok("read", None, after | {"a": 0.30000000000000004})))
+    assert less["first_error"] == {"kind": "wrong-total", "line": 4, "total": 0.6000000000000001}
+
+
+@pytest.mark.parametrize("balance", [float("inf"), float("nan"), 1e308])
+def test_a_total_that_is_no_number_is_wrong(balance: float) -> None:
+    reads = [event for each in (1, balance) for event in ok("read", None, {"a": each, "b": each})]
+    result = bank.check(table_with(*reads))
+    assert (result["valid"], result["reason"]) == (False, "1 read with a wrong total")
+
+
 @pytest.mark.parametrize(("events", "reason"), [
     ([], "nobody read"),
     ([*ended("read", None, "fail"), *ended("read", None, "info")], "of 2 reads none told the balances"),
@@ -253,9 +270,9 @@ def test_an_insert_without_a_key_is_told_with_its_line() -> None:
 ROW_WRITES = st.builds(
     lambda row, value, end: Call("write", [row, value], end, [row, value]), st.integers(0, 2), st.integers(1, 3), ENDS
 )
-CELLS = st.integers(0, 3) | st.integers(1, 3).map(lambda value: -value)
+CELLS = st.none() | st.integers(0, 3) | st.integers(1, 3).map(lambda value: -value)
 ROW_READS = st.builds(
-    lambda row, one, two, whole: Call("read", row, "ok", [row, one, -one if whole else two]),
+    lambda row, one, two, whole: Call("read", row, "ok", [row, one, -one if whole and one is not None else two]),
     st.integers(0, 2), CELLS, CELLS, st.booleans(),
 )  # fmt: skip
 NO_ROW = st.builds(
@@ -270,9 +287,10 @@ def by_the_definition(history: list[Operation]) -> dict[str, Any]:
     reads = [o.value for o in history if o.f == "read" and o.type == "ok" and o.value is not None]
     mixed, unwritten = set(), set()
     for row, one, two in reads:
-        if any([row, one] == write and two == -one for write in writes):
+        if any(one is not None and [row, one] == write and two == -one for write in writes):
             continue
-        known = [row, one] in writes and [row, -two] in writes
+        known = (one is None or [row, one] in writes) and (two is None or [row, -two] in writes)
+        known = known and (one, two) != (None, None)
         (mixed if known else unwritten).add(row)
     rows = {row for row, _ in writes}
     contended = sum(len({value for other, value in writes if other == row}) > 1 for row in rows)
@@ -299,6 +317,10 @@ BOTH = [*ok("write", [7, 1]), *ok("write", [7, 2], process=1)]
     ([*BOTH, *ok("read", 7, [7, 2, -2])], True, "1 read of whole rows, of which 1 were written by several"),
     ([*BOTH, *ok("read", 7, [7, 2, -1])], False, "1 of 1 row found mixed of several writes"),
     ([*BOTH, *ok("read", 7, [7, 3, -3])], False, "1 row with what nobody wrote"),
+    ([*BOTH, *ok("read", 7, [7, 2, None])], False,
+     "1 of 1 row found mixed of several writes (1 with a cell that none had set)"),
+    ([*BOTH, *ok("read", 7, [7, None, -3])], False, "1 row with what nobody wrote"),
+    ([*BOTH, *ok("read", 7, [7, None, None])], False, "1 row with what nobody wrote"),
 ])  # fmt: skip
 def test_what_is_said_of_rows(events: list[Event], valid: Any, reason: str) -> None:
     result = row_isolation.check(table_with(*events))
@@ -312,7 +334,7 @@ def test_a_mixed_row_is_shown_with_its_line() -> None:
 
 @pytest.mark.parametrize(("event", "message"), [
     (ok("write", 5), r"history:1:1: a write needs \[row, value\] of whole numbers, found 5"),
-    (ok("read", 7, [7, None, 1]), r"history:2:1: the answer of a read needs \[row, first, second\] of whole numbers"),
+    (ok("read", 7, [7, "1", 1]), r"history:2:1: the answer of a read needs \[row, first, second\] of whole numbers"),
 ])  # fmt: skip
 def test_rows_that_are_none_are_told_with_their_line(event: list[Event], message: str) -> None:
     with pytest.raises(AnalysisError, match=message):

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.unit
@@ -196,6 +199,22 @@ def test_columns_are_mapped(tmp_path: Path) -> None:
     assert callmaybe("check", str(path), "--columns", mapping).returncode == 0
     assert callmaybe("convert", str(path), str(tmp_path / "h.edn"), "--columns", mapping).returncode == 0
     assert callmaybe("check", str(tmp_path / "h.edn"), "--checker", "set").returncode == 0
+
+
+def test_values_that_json_has_no_type_for_are_told(tmp_path: Path) -> None:
+    """A time in Parquet and a keyword of EDN, each given twice; neither stops the other."""
+    calls = {"process": [0] * 4, "type": ["invoke", "ok"] * 2, "f": ["generate"] * 4}
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    pq.write_table(pa.table(calls | {"value": [None, at] * 2}), tmp_path / "h.parquet")
+    lines = "".join(f"{{:process 0, :type {kind}, :f :generate, :value :a}}\n" for kind in (":invoke", ":ok") * 2)
+    (tmp_path / "h.edn").write_text(lines)
+    histories = [str(tmp_path / "h.parquet"), str(tmp_path / "h.edn")]
+    run = callmaybe("check", *histories, "--checker", "unique-ids", "--json", "--out", str(tmp_path / "out"))
+    told = [json.loads(line) for line in run.stdout.splitlines()]
+    assert (run.returncode, run.stderr, [one["valid"] for one in told]) == (1, "", [False, False])
+    assert [one["duplicated"][0]["value"] for one in told] == ["2026-01-02T00:00:00Z", "a"]
+    written = json.loads((tmp_path / "out" / "1-h.parquet" / "results.json").read_text())
+    assert written["checkers"]["unique-ids"]["duplicated"] == told[0]["duplicated"]
 
 
 def test_a_run_says_that_it_was_not_judged_by_its_own_checker(tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def test_a_stale_read_is_explained():
     json.dumps(result)
 
 
+def test_sets_are_told_in_their_order_whatever_is_in_them():
+    result = check(history(*((0, kind, "read", [10, 9]) for kind in ("invoke", "ok"))), [], Options("set"))
+    assert result["contradiction"]["operation"]["text"] == "read -> [9, 10]"
+    assert result["contradiction"]["refusals"] == ["can't read -> [9, 10] in []"]
+    table = done(("add", ["x"], ["x"]), ("add", [1], [1]), ("add", None, None), ("read", None, [["x"]]))
+    result = check(table, [], Options("set"))
+    assert result["valid"] is False
+    assert result["contradiction"]["states"] == [[None, ["x"], [1]]]
+
+
 def test_states_before_it_are_all_told():
     table = history(
         (0, "invoke", "write", 1),
@@ -157,6 +167,26 @@ def test_a_budget_ends_in_unknown_and_says_how_far_it_came(budget):
     assert "budget of" in result["reason"]
     assert "came to completion" in result["reason"]
     assert "of 60" in result["reason"]
+
+
+def queue_of_crashed_dequeues(count, crashed):
+    """Elements that come twice, of which nobody knows which the crashed dequeues took; what is left is taken out."""
+    put = [(0, kind, "enqueue", element // 2) for element in range(count) for kind in ("invoke", "ok")]
+    lost = [(1 + p, kind, "dequeue", None) for p in range(crashed) for kind in ("invoke", "info")]
+    left = [(0, kind, "dequeue", element // 2) for element in range(count - crashed) for kind in ("invoke", "ok")]
+    return history(*put, *lost, *left, (0, "invoke", "dequeue", None), (0, "ok", "dequeue", None))
+
+
+def test_a_state_of_too_many_contents_ends_in_unknown():
+    result = check(queue_of_crashed_dequeues(60, 30), [], Options("unordered-queue"))
+    assert result["valid"] == "unknown"
+    assert result["reason"].startswith("undecided: the queue may hold any of more than 20,000 contents; came to")
+
+
+def test_states_weigh_what_they_hold():
+    result = check(queue_of_crashed_dequeues(40, 20), [], Options("unordered-queue", budget_bytes=10_000_000))
+    assert result["valid"] == "unknown"
+    assert "and has a budget of 10 MB" in result["reason"]
 
 
 def test_ctrl_c_ends_in_unknown(monkeypatch):

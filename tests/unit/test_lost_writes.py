@@ -172,6 +172,21 @@ def test_a_write_acknowledged_after_the_final_read_began_is_unread_not_lost(tmp_
     assert (with_loss["valid"], with_loss["lost"]) == (False, "2")
 
 
+def test_a_read_that_began_after_the_last_acknowledgement_goes_before_one_that_ended_later(tmp_path: Path) -> None:
+    begun: list[Event] = [(0, "invoke", "read", None), *add(5, process=1)]
+    result = judged(tmp_path, [*begun, *read([], process=2), (0, "ok", "read", [])])
+    assert (result["valid"], result["lost"], result["unread"]) == (False, "5", "")
+    assert result["reason"] == "1 of 1 acknowledged writes was lost (100.0 %)"
+    seen = judged(tmp_path, [*begun, *read([5], process=2), (0, "ok", "read", [])])
+    assert (seen["valid"], seen["unread"]) == (True, "")
+
+
+def test_of_reads_that_all_began_too_early_the_last_to_begin_counts(tmp_path: Path) -> None:
+    early: list[Event] = [(0, "invoke", "read", None), *add(1, process=1), (2, "invoke", "read", None)]
+    result = judged(tmp_path, [*early, *add(2, process=1), (2, "ok", "read", []), (0, "ok", "read", [])])
+    assert (result["valid"], result["lost"], result["unread"]) == (False, "1", "2")
+
+
 def test_each_lost_write_has_its_node_time_and_window(tmp_path: Path) -> None:
     events = [*add(10, process=0), *add(11, process=1), *add(12, process=1), *add(13, process=2), *read([13])]
     result = judged(tmp_path, events, window(0, 1, "early"), window(1, 5, "cut-1"), window(2, 4, "inner"))
@@ -214,8 +229,10 @@ def test_intervals(values: list[int], text: str) -> None:
     assert format_intervals(values) == text
 
 
-def test_percent_never_rounds_a_loss_to_nought() -> None:
+def test_percent_never_rounds_a_loss_to_nought_and_a_part_to_all() -> None:
     assert [percent(0, 5), percent(1126, 1998), percent(1, 100_000)] == ["0.0 %", "56.4 %", "0.001 %"]
+    assert [percent(999, 1000), percent(1999, 2000), percent(5, 5)] == ["99.9 %", "99.95 %", "100.0 %"]
+    assert [percent(999_999, 1_000_000), percent(99_988, 100_000)] == ["99.9999 %", "99.988 %"]
 
 
 kinds = st.sampled_from(["ok", "fail", "info", None])

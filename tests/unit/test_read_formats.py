@@ -109,6 +109,16 @@ def test_columns_of_other_names(folder: Path) -> None:
     assert is_the_history(read_table(folder / "h", columns={"process": "who"}))
 
 
+def test_a_key_beside_the_value_is_part_of_it(folder: Path) -> None:
+    table = read(folder, b"process,type,f,key,value\n0,invoke,write,x,1\n0,ok,write,7,\nnemesis,info,cut,,all\n")
+    assert [table.value(row) for row in range(3)] == [["x", 1], [7, None], "all"]
+    renamed = read(folder, b"process,type,f,k,value\n0,invoke,write,2,1\n", {"key": "k"})
+    assert renamed.value(0) == [2, 1]
+    rows = {"process": [0], "type": ["invoke"], "f": ["write"], "key": ["x"], "value": [1]}
+    pq.write_table(pa.table(rows), folder / "h")
+    assert read_table(folder / "h").value(0) == ["x", 1]
+
+
 def test_the_nemesis_of_a_log(folder: Path) -> None:
     table = read(
         folder, b":nemesis\t:info\t:start\tCut off {:n1 #<Object>}\n0\t:info\t:cas\t:timed-out\t[:http 500]\n"[:51]
@@ -176,6 +186,37 @@ def test_a_torn_end_is_told_with_its_byte(folder: Path, form: str) -> None:
     assert len(table.warnings) == 1
     assert table.warnings[0].startswith("h:2: ")
     assert f"from byte {begin} on" in table.warnings[0]
+
+
+@pytest.mark.parametrize(("data", "whole"), [
+    (b"0\t:invoke\t:read\tnil\n0\t:ok\t:read\t[1 2", 1),
+    (b"0\t:invoke\t:read\tnil\n0\t:ok\t:re", 1),
+    (b"0\t:invoke\t:read\tnil\n0\t:ok\t:read\t#", 1),
+    (b"0\t:invoke\t:read\tnil\n0\t:o", 1),
+    (b"0\t:invoke\t:read\tnil\n0\t:ok\t:read\t12", 2),
+    (b"process,type,f,value\n0,invoke,read,\n0,inv", 1),
+    (b"process,type,f,value\n0,invoke,read,\n0,ok,read,\xc3", 1),
+    (b'process,type,f,value\n0,invoke,read,\n0,ok,read,"[1', 1),
+    (b"process,type,f,value\n0,invoke,read,\n0,ok,read,12", 2),
+])  # fmt: skip
+def test_a_last_line_without_a_newline_is_told(folder: Path, data: bytes, whole: int) -> None:
+    table = read(folder, data)
+    line, begin = data.count(b"\n") + 1, data.rfind(b"\n") + 1
+    left_out = f"h:{line}: the last line is torn, from byte {begin} on; it was left out"
+    kept = f"h:{line}: the last line has no newline: it may be torn, and was read as it is"
+    assert (len(table), table.warnings) == (whole, [left_out if whole == 1 else kept])
+    if whole == 2:
+        assert read(folder, data + b"\n").warnings == []
+
+
+def test_a_quote_that_never_ends_is_no_torn_line(folder: Path) -> None:
+    data = b'process,type,f,value\n0,invoke,read,"\n0,ok,read,1\n0,invoke,read,'
+    assert said(folder, data) == "h:4:1: no CSV: unexpected end of data"
+
+
+@pytest.mark.parametrize("form", GOOD)
+def test_a_byte_order_mark_is_no_part_of_a_history(folder: Path, form: str) -> None:
+    assert is_the_history(read(folder, b"\xef\xbb\xbf" + GOOD[form]))
 
 
 @st.composite

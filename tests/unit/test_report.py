@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from analysis.figures import LOST, RECOVERED, SURVIVED
+from analysis.figures import LOST, RECOVERED, SURVIVED, UNREAD
 from analysis.judge import judge
 from analysis.report import write_report
 from analysis.run_folder import RunError
@@ -171,6 +171,15 @@ def test_a_run_without_verdict_has_a_report(tmp_path: Path, events: list[Any]) -
     page = Page(page_of(make_folder(tmp_path, events, [window(0, 4, dropped=0)])))
     assert "Unknown No final read" in page.text
     assert "No evidence: cut-1 dropped no packets" in page.text
+
+
+def test_a_write_that_nobody_read_has_not_survived(tmp_path: Path) -> None:
+    late = [*add(1), (9, "invoke", "read", None), *add(2), (9, "ok", "read", [1])]
+    page = page_of(make_folder(tmp_path, late, []))
+    assert "1 survived 0 lost 1 unread: acknowledged too late for the final read" in Page(page).text
+    assert len(re.findall(rf"<use [^>]*fill: {UNREAD}", page)) == 1
+    assert "1 unread</text>" in page
+    assert "of 2</text>" in page
 
 
 def test_counters_that_were_not_read_are_not_nought(tmp_path: Path) -> None:

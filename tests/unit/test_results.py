@@ -296,6 +296,23 @@ def test_a_history_alone_reads_the_faults_beside_it(tmp_path: Path, monkeypatch:
     assert check_history("-", ["lost-writes"])["valid"] is True
 
 
+@pytest.mark.parametrize("armed", [None, {"windows": []}])
+def test_a_run_judged_by_another_checker_keeps_its_doubts(tmp_path: Path, armed: dict[str, Any] | None) -> None:
+    """A fault was asked for and never armed, and the one transfer failed."""
+    balances = {"0": 20, "1": 20, "2": 20, "3": 20, "4": 20}
+    transfer: list[Event] = [(0, "invoke", "transfer", None), (0, "fail", "transfer", None)]
+    reads: list[Event] = [(1, "invoke", "read", None), (1, "ok", "read", balances)] * 2
+    folder = make_folder(tmp_path, [*transfer, *reads], [CUT], checkers=["stats"])
+    (folder / "faults.json").unlink()
+    if armed is not None:
+        (folder / "faults.json").write_text(json.dumps(armed))
+    own = judge(folder)
+    for history in (folder, folder / "history.jsonl"):
+        results = check_history(history, ["bank"])
+        assert (results["valid"], results["doubts"]) == ("unknown", own["doubts"])
+        assert len(own["doubts"]) == 2
+
+
 def test_the_verdict_stands_beside_the_published_one(tmp_path: Path) -> None:
     lost = make_run(tmp_path / "lost")
     assert sentences(judge(lost), read_scenario(lost)) == [
