@@ -55,7 +55,8 @@ def matrix(  # noqa: PLR0913, PLR0917 - click's options
     found: Found = {}
     for name, path, scenario in _chosen(scenarios, tags):
         found[name] = (scenario, *(read_runs(_newest(path.stem, runs)) if no_run else ([], [])))
-    command = " ".join(["callmaybe matrix", *scenarios, *(f"--tag {tag}" for tag in tags), f"--runs {runs}"])
+    asked = [*scenarios, *(f"--tag {tag}" for tag in tags), f"--runs {runs}", *(["--no-run"] if no_run else [])]
+    command = " ".join(["callmaybe matrix", *asked])
     try:
         if not no_run:
             _run_all(found, runs, seed, inventory, target, ahead_s)

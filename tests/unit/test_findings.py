@@ -133,6 +133,7 @@ def test_a_table_of_runs_that_were_counts_those_that_ended_early(
     early = make_run(folder / "20261123T000000Z")
     done, table = matrix(monkeypatch, tmp_path, "redis-sentinel", "--no-run", "--runs", "2")
     assert "| 1 of 2 invalid, 1 of 2 could not run |" in table
+    assert "Made by `callmaybe matrix redis-sentinel --runs 2 --no-run`" in table
     assert f"- `redis-sentinel`: could not run: there is no verdict in `{early}`" in table
     assert done.exit_code == 3
     done, table = matrix(monkeypatch, tmp_path, "redis-sentinel", "redis-sentinel-safe", "--no-run", "--runs", "1")
